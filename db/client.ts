@@ -1,0 +1,67 @@
+import { Kysely, PostgresDialect } from 'kysely';
+import pg from 'pg';
+import type { Database } from './tables.ts';
+
+export type Db = Kysely<Database>;
+
+export type ClientOptions = {
+  url: string;
+  /** Shown in pg_stat_activity, so that an operator sees whose connection it is. */
+  applicationName: string;
+  /** `write`: few connections, short timeouts. `read`: never in the way of writing. `migrate`: patient. */
+  purpose: 'write' | 'read' | 'migrate';
+  /** Idle connections that broke; the pool replaces them, so this is for the log only. */
+  onError: (error: Error) => void;
+};
+
+/**
+ * Settings by purpose. Server-side timeouts (ms) end a statement for certain; the client's own is longer, and
+ * hits only when the server does not answer at all. No read of ours keeps a snapshot for more than 5 s.
+ */
+const purposes = {
+  write: { max: 3, statement_timeout: 3_000, lock_timeout: 1_000, query_timeout: 4_000 },
+  read: { max: 4, statement_timeout: 5_000, lock_timeout: 1_000, query_timeout: 6_000 },
+  migrate: { max: 2, statement_timeout: 0, lock_timeout: 0, query_timeout: 0 },
+} as const;
+
+// A statement that begins with `/* name */` is prepared once per connection under that name: it is then not
+// parsed and planned again. Only for hot statements of one fixed text.
+const NAMED = /^\/\* (\w+) \*\//;
+
+/** Makes `query` of one connection send named statements by name; Kysely’s driver has no way to say it. */
+function nameStatements(client: pg.PoolClient): void {
+  const query = client.query.bind(client) as (query: unknown, values?: unknown) => unknown;
+  client.query = ((text: unknown, values?: unknown) => {
+    const name = typeof text === 'string' ? NAMED.exec(text)?.[1] : undefined;
+    return name === undefined ? query(text, values) : query({ name, text, values });
+  }) as typeof client.query;
+}
+
+/** Opens a pool under Kysely. Connections are made when first needed. */
+export function createClient(options: ClientOptions): Db {
+  const { max, statement_timeout, lock_timeout, query_timeout } = purposes[options.purpose];
+  const pool = new pg.Pool({
+    connectionString: options.url,
+    application_name: options.applicationName,
+    max,
+    // undefined, not 0: pg takes 0 for “at once” in some of its versions.
+    query_timeout: query_timeout || undefined,
+    connectionTimeoutMillis: 2_000,
+    idleTimeoutMillis: 60_000,
+    keepAlive: true,
+    // By statement, not by start-up parameters, which PgBouncer refuses.
+    onConnect: async (client) => {
+      await client.query(
+        `set statement_timeout = ${statement_timeout}; set lock_timeout = ${lock_timeout}; ` +
+          `set default_transaction_isolation = 'read committed'; set idle_in_transaction_session_timeout = 10000`,
+      );
+    },
+  });
+  pool.on('error', options.onError);
+  pool.on('connect', (client) => {
+    // Without this, a backend that dies while its connection is checked out ends the whole process.
+    client.on('error', options.onError);
+    nameStatements(client);
+  });
+  return new Kysely<Database>({ dialect: new PostgresDialect({ pool }) });
+}

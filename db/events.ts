@@ -1,0 +1,244 @@
+import { type Kysely, sql } from 'kysely';
+import type { Filter } from '../src/core/filter.ts';
+import type { AuditEvent } from '../src/core/schemas.ts';
+import type { Instant } from '../src/core/timestamps.ts';
+import type { Db } from './client.ts';
+import { utc } from './sql.ts';
+import type { Database } from './tables.ts';
+
+const MIB = 1024 * 1024;
+/** A page ends early, never empty, when its messages weigh more than this. */
+const MAX_PAGE_BYTES = 4 * MIB;
+/** Where `total` stops counting. */
+export const MAX_TOTAL = 10_000;
+
+/** Where the log stands, and what an interval of time means in it. */
+export type LogState = {
+  epoch: string;
+  /** The first event still kept. */
+  firstSeq: number;
+  /** The number that the next event will get. */
+  nextSeq: number;
+  /** The interval as resolved, in the log’s text form, where one was asked. */
+  from?: string;
+  to?: string;
+  /** The interval as a range of seq: inclusive, exclusive; absent where it has no bound. */
+  fromSeq: number | undefined;
+  toSeq: number | undefined;
+};
+
+/** A range of seq: `from` inclusive, `to` exclusive. */
+export type SeqRange = { from: number; to: number };
+
+export type Page = {
+  events: AuditEvent[];
+  /** Whether more events of the range match. */
+  hasMore: boolean;
+};
+
+const eventColumns = [
+  'seq',
+  utc(sql.ref('timestamp')).as('timestamp'),
+  utc(sql.ref('occurred_at')).as('occurred_at'),
+  'action',
+  'user_id',
+  'message',
+  'room',
+  'session_id',
+  'target_user_id',
+  'instance',
+  'ip',
+  'erased_by',
+  'details',
+] as const;
+
+type EventRow = {
+  seq: string;
+  timestamp: string;
+  occurred_at: string;
+  action: string;
+  user_id: string | null;
+  message: string | null;
+  room: string | null;
+  session_id: string | null;
+  target_user_id: string | null;
+  instance: string;
+  ip: string | null;
+  erased_by: string | null;
+  details: unknown;
+};
+
+/** A row as the event that every API returns. */
+function toEvent(row: EventRow): AuditEvent {
+  return {
+    seq: Number(row.seq),
+    timestamp: row.timestamp,
+    occurred_at: row.occurred_at,
+    action: row.action as AuditEvent['action'],
+    user_id: row.user_id,
+    message: row.message,
+    room: row.room,
+    session_id: row.session_id,
+    target_user_id: row.target_user_id,
+    instance: row.instance,
+    ip: row.ip,
+    erased_by: row.erased_by === null ? null : Number(row.erased_by),
+    details: (row.details ?? {}) as AuditEvent['details'],
+  };
+}
+
+/** The name of this history and the key that its cursors are signed with. */
+export async function readIdentity(db: Db): Promise<{ epoch: string; cursorKey: Buffer }> {
+  const row = await db.selectFrom('audit_log').select(['epoch', 'cursor_key']).executeTakeFirstOrThrow();
+  return { epoch: row.epoch, cursorKey: row.cursor_key };
+}
+
+/** The number that the next event will get. */
+export async function readNextSeq(db: Db): Promise<number> {
+  const { rows } = await sql<{ next: string | null }>`
+    select first_seq + count as next from public.audit_batch order by first_seq desc limit 1`.execute(db);
+  return Number(rows[0]?.next ?? 0);
+}
+
+const instantSql = (instant: Instant | undefined) => {
+  if (instant === undefined) return sql`null::timestamptz`;
+  if ('at' in instant) return sql`${instant.at}::timestamptz`;
+  // Never before 1970, however many weeks were asked.
+  return sql`now - make_interval(secs => least(${instant.secondsAgo}::float8, extract(epoch from now)::float8))`;
+};
+
+/** Where the log stands now, with an interval turned into a range of seq. */
+export async function readLogState(db: Db, filter: Pick<Filter, 'from' | 'to'> = {}): Promise<LogState> {
+  const { rows } = await sql<{
+    epoch: string;
+    first_seq: string;
+    next_seq: string | null;
+    from: string | null;
+    to: string | null;
+    from_seq: string | null;
+    to_seq: string | null;
+  }>`
+    with bounds as (
+      select ${instantSql(filter.from)} as from_at, ${instantSql(filter.to)} as to_at
+      from (select clock_timestamp() as now) as clock
+    )
+    select l.epoch, l.first_seq,
+      (select b.first_seq + b.count from public.audit_batch b order by b.first_seq desc limit 1) as next_seq,
+      ${utc(sql.ref('from_at'))} as "from", ${utc(sql.ref('to_at'))} as "to",
+      (select b.first_seq from public.audit_batch b where b.timestamp >= from_at
+        order by b.timestamp, b.first_seq limit 1) as from_seq,
+      (select b.first_seq from public.audit_batch b where b.timestamp >= to_at
+        order by b.timestamp, b.first_seq limit 1) as to_seq
+    from public.audit_log l, bounds`.execute(db);
+  const row = rows[0];
+  if (row === undefined) throw new Error('audit_log is empty');
+  const nextSeq = Number(row.next_seq ?? 0);
+  return {
+    epoch: row.epoch,
+    firstSeq: Number(row.first_seq),
+    nextSeq,
+    ...(row.from === null ? {} : { from: row.from }),
+    ...(row.to === null ? {} : { to: row.to }),
+    // An interval that starts after the last event is a range that starts after it.
+    fromSeq: row.from === null ? undefined : Number(row.from_seq ?? nextSeq),
+    toSeq: row.to_seq === null ? undefined : Number(row.to_seq),
+  };
+}
+
+/** The events of a range that match; the interval of the filter is not looked at, it is in the range. */
+function matching(db: Kysely<Database>, filter: Filter, range: SeqRange) {
+  const { action, user_id, involves } = filter;
+  let query = db.selectFrom('audit_event').where('seq', '>=', sql<string>`${range.from}`);
+  query = query.where('seq', '<', sql<string>`${range.to}`);
+  if (action !== undefined) query = query.where('action', '=', oneOf(action));
+  if (user_id !== undefined) query = query.where('user_id', '=', oneOf(user_id));
+  if (involves !== undefined) {
+    query = query.where((eb) => eb.or([eb('user_id', '=', involves), eb('target_user_id', '=', involves)]));
+  }
+  for (const name of ['target_user_id', 'room', 'session_id', 'ip'] as const) {
+    const value = filter[name];
+    if (value !== undefined) query = query.where(name, '=', value);
+  }
+  return query;
+}
+
+/** One value compares directly, so that an index on (column, seq) gives the order as well. */
+const oneOf = (values: readonly string[]) =>
+  values.length === 1 ? sql<string>`${values[0]}` : sql<string>`any(${values}::text[])`;
+
+/**
+ * One page of the events that match, in order. At most `limit` events, and fewer when their messages are
+ * heavy, but never none while some match.
+ */
+export async function listEvents(
+  db: Db,
+  filter: Filter,
+  range: SeqRange,
+  order: 'asc' | 'desc',
+  limit: number,
+): Promise<Page> {
+  const direction = sql.raw(order);
+  const rows = await db
+    .selectFrom(
+      matching(db, filter, range)
+        .selectAll()
+        .orderBy('seq', order)
+        .limit(limit + 1)
+        .as('page'),
+    )
+    .select(eventColumns)
+    .select([
+      sql<string>`sum(coalesce(octet_length(message), 0)) over (order by seq ${direction})
+        - coalesce(octet_length(message), 0)`.as('bytes_before'),
+      sql<string>`count(*) over ()`.as('found'),
+    ])
+    .orderBy('seq', order)
+    .execute();
+  const kept = rows.slice(0, limit).filter((row) => Number(row.bytes_before) < MAX_PAGE_BYTES);
+  return { events: kept.map(toEvent), hasMore: Number(rows[0]?.found ?? 0) > kept.length };
+}
+
+/** How many events of a range match, up to `MAX_TOTAL`; `exact` is false when there are more. */
+export async function countEvents(
+  db: Db,
+  filter: Filter,
+  range: SeqRange,
+): Promise<{ value: number; exact: boolean }> {
+  const { count } = await db
+    .selectFrom(
+      matching(db, filter, range)
+        .select(sql`1`.as('one'))
+        .limit(MAX_TOTAL + 1)
+        .as('some'),
+    )
+    .select(sql<string>`count(*)`.as('count'))
+    .executeTakeFirstOrThrow();
+  return { value: Math.min(Number(count), MAX_TOTAL), exact: Number(count) <= MAX_TOTAL };
+}
+
+/** One event, or undefined when there is none of this number. */
+export async function getEvent(db: Db, seq: number): Promise<AuditEvent | undefined> {
+  const row = await db
+    .selectFrom('audit_event')
+    .select(eventColumns)
+    .where('seq', '=', sql<string>`${seq}`)
+    .executeTakeFirst();
+  return row === undefined ? undefined : toEvent(row);
+}
+
+/** Committed events from a seq on, in order, at most `limit`: what the tail reads. */
+export async function eventsFrom(db: Db, from: number, limit: number): Promise<AuditEvent[]> {
+  const rows = await db
+    .selectFrom('audit_event')
+    .select(eventColumns)
+    .where('seq', '>=', sql<string>`${from}`)
+    .orderBy('seq')
+    .limit(limit)
+    .execute();
+  return rows.map(toEvent);
+}
+
+/** The messages of a room in a range of seq, oldest first, at most `limit`: what `since` replays. */
+export async function roomMessages(db: Db, room: string, range: SeqRange, limit: number): Promise<Page> {
+  return listEvents(db, { action: ['MESSAGE_SENT'], room: room }, range, 'asc', limit);
+}

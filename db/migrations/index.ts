@@ -1,0 +1,7 @@
+import type { Migration } from 'kysely/migration';
+import * as auditLog from './0001_audit_log.ts';
+
+/** Every migration, by name; applied in the order of the names. Forward only: a back-up is the way back. */
+export const migrations: Record<string, Migration> = {
+  '0001_audit_log': auditLog,
+};

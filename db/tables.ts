@@ -1,0 +1,59 @@
+import type { ColumnType } from 'kysely';
+
+/** A bigint column: pg reads it as text; our `seq` fits a JavaScript integer for thousands of years. */
+type Bigint = ColumnType<string, number, number>;
+/** A timestamptz column; always read through `utc()`, never as a Date, which has no microseconds. */
+type Instant = ColumnType<Date, string, never>;
+
+export type AuditLogTable = {
+  /** Always true: the table has one row. */
+  only_row: boolean;
+  epoch: string;
+  first_seq: Bigint;
+  cursor_key: Buffer;
+  partition_size: Bigint;
+  partitioned_to: Bigint;
+};
+
+export type AuditWriterTable = { id: string; term: Bigint; lease_until: Instant };
+
+export type AuditBatchTable = {
+  first_seq: Bigint;
+  count: number;
+  timestamp: Instant;
+  writer: string;
+  number: Bigint;
+};
+
+export type AuditEventTable = {
+  seq: Bigint;
+  timestamp: Instant;
+  occurred_at: Instant;
+  action: string;
+  user_id: string | null;
+  message: string | null;
+  room: string | null;
+  session_id: string | null;
+  target_user_id: string | null;
+  instance: string;
+  ip: string | null;
+  erased_by: Bigint | null;
+  details: unknown | null;
+};
+
+export type ChatSessionTable = {
+  session_id: string;
+  user_id: string;
+  instance: string;
+  connected_seq: Bigint;
+  connected_at: Instant;
+  ip: string | null;
+};
+
+export type Database = {
+  audit_log: AuditLogTable;
+  audit_writer: AuditWriterTable;
+  audit_batch: AuditBatchTable;
+  audit_event: AuditEventTable;
+  chat_session: ChatSessionTable;
+};

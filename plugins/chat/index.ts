@@ -1,0 +1,255 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import fp from 'fastify-plugin';
+import Type from 'typebox';
+import { readLogState, roomMessages } from '../../db/events.ts';
+import { CodedError } from '../../src/core/errors.ts';
+import { frameBytes, type ServerFrame, type Since } from '../../src/core/frames.ts';
+import { Rooms } from '../../src/core/rooms.ts';
+import type { AuditEvent } from '../../src/core/schemas.ts';
+import { isName, isStorable } from '../../src/core/text.ts';
+import type { Principal } from '../auth.ts';
+import { problems, sendProblem } from '../errors.ts';
+import { addressOf } from '../refusals.ts';
+import { CLOSE_GRACE_MS } from '../websocket.ts';
+import { type Replay, Session } from './session.ts';
+
+export type ChatOptions = { limits: { framesPerSecond: number; roomsPerSession: number } };
+
+const DEFAULT_ROOM = 'lobby';
+const PING_MS = 30_000;
+/** In larger rooms, comings and goings are not told; n members make n × n such frames. */
+const MAX_PRESENCE_MEMBERS = 200;
+const MAX_REPLAYED = 1_000;
+const MAX_USER_AGENT = 256;
+/** How long the end of the server waits for commands under way, and then for the ends to be recorded. */
+const DRAIN_MS = 2_000;
+const RECORD_ENDS_MS = 3_000;
+
+const querystring = Type.Object(
+  {
+    user: Type.Optional(
+      Type.String({
+        description: 'In development mode only: who speaks, without a token.',
+        examples: ['alice'],
+      }),
+    ),
+    room: Type.Optional(
+      Type.String({
+        description: 'The first room; empty joins none.',
+        default: DEFAULT_ROOM,
+        examples: ['lobby'],
+      }),
+    ),
+  },
+  { additionalProperties: false },
+);
+
+/** The room that a handshake asks for; undefined for none. @throws CodedError */
+function firstRoom(room: string | undefined, { rooms }: Principal): string | undefined {
+  const allowed = (name: string) => rooms === undefined || rooms.has(name);
+  if (room === undefined) return allowed(DEFAULT_ROOM) ? DEFAULT_ROOM : undefined;
+  if (room === '') return undefined;
+  if (!isName(room)) {
+    throw new CodedError(
+      'invalid_parameter',
+      '“room” must be 1-128 bytes of UTF-8 without control characters.',
+      {
+        parameter: 'room',
+      },
+    );
+  }
+  if (!allowed(room)) throw new CodedError('forbidden', `Your token does not allow the room “${room}”.`);
+  return room;
+}
+
+function userAgentOf(request: FastifyRequest): string | null {
+  const agent = request.headers['user-agent']?.slice(0, MAX_USER_AGENT);
+  return agent !== undefined && isStorable(agent) ? agent : null;
+}
+
+/** Chat: frames become events, and events that come out of the tail become frames. */
+export default fp(
+  async function chat(fastify: FastifyInstance, { limits }: ChatOptions) {
+    const { audit, auth, database, tail, refuseFrame } = fastify;
+    /** Sessions whose end is not on record yet, by id. */
+    const sessions = new Map<string, Session>();
+    const rooms = new Rooms<Session>();
+
+    // ---- from the log to the sockets
+
+    /** Tells the members of a room of somebody’s coming or going. */
+    function tellPresence(room: string, bytes: Buffer, except: Session | undefined): void {
+      const members = rooms.members(room);
+      if (members.size > MAX_PRESENCE_MEMBERS) return;
+      for (const member of members) if (member !== except) member.sendInRoom(room, bytes);
+    }
+
+    function deliverMessage(event: AuditEvent, room: string, session: Session | undefined): void {
+      const { seq, timestamp, user_id, message } = event;
+      const frame = {
+        type: 'message' as const,
+        room,
+        user_id: user_id ?? '',
+        text: message ?? '',
+        seq,
+        timestamp,
+      };
+      // Serialised once, however many members get it.
+      const bytes = frameBytes(frame);
+      for (const member of rooms.members(room)) {
+        if (member !== session) member.sendInRoom(room, bytes);
+      }
+      session?.onOwnMessage(event, frame, bytes);
+    }
+
+    const presence = (
+      type: 'joined' | 'left',
+      room: string,
+      { user_id, seq, timestamp }: AuditEvent,
+    ): Buffer => frameBytes({ type, room, user_id: user_id ?? '', seq, timestamp } satisfies ServerFrame);
+
+    /** The end of a session on any instance: it left every room it was in. */
+    function deliverEnd(event: AuditEvent, session: Session | undefined): void {
+      const left = (event.details as { rooms?: string[] }).rooms ?? [];
+      if (session !== undefined) {
+        for (const room of left) rooms.remove(room, session);
+        sessions.delete(session.id);
+      }
+      for (const room of left) tellPresence(room, presence('left', room, event), session);
+    }
+
+    function deliver(event: AuditEvent): void {
+      const { action, room, session_id } = event;
+      const session = session_id === null ? undefined : sessions.get(session_id);
+      if (action === 'DISCONNECTED') deliverEnd(event, session);
+      if (room === null) return;
+      if (action === 'MESSAGE_SENT') deliverMessage(event, room, session);
+      if (action === 'JOINED') {
+        tellPresence(room, presence('joined', room, event), session);
+        if (session === undefined) return;
+        rooms.add(room, session);
+        void session.onJoined(event, room);
+      }
+      if (action === 'LEFT') {
+        if (session !== undefined) rooms.remove(room, session);
+        const bytes = presence('left', room, event);
+        tellPresence(room, bytes, session);
+        session?.onLeft(event, room, bytes);
+      }
+    }
+
+    const subscription = tail.subscribe((events) => {
+      for (const event of events) deliver(event);
+    });
+
+    // ---- what a member missed
+
+    async function replay(session: Session, room: string, since: Since, until: number): Promise<Replay> {
+      const { firstSeq } = await readLogState(database.read);
+      if (since.epoch !== audit.epoch || since.seq >= until || since.seq < firstSeq - 1) {
+        return { reset: { epoch: audit.epoch, first_seq: firstSeq, seq: until } };
+      }
+      const range = { from: since.seq + 1, to: until };
+      const { events, hasMore } = await roomMessages(database.read, room, range, MAX_REPLAYED);
+      // Whoever reads the log is in the log, and before they get to see it.
+      await audit.record({
+        action: 'AUDIT_READ',
+        user_id: session.userId,
+        session_id: session.id,
+        room,
+        details: {
+          path: '/ws',
+          filters: { action: 'MESSAGE_SENT', room, since: `${since.epoch}:${since.seq}` },
+          rows: events.length,
+        },
+      });
+      const messages = events.map(({ seq, timestamp, user_id, message }) =>
+        frameBytes({ type: 'message', room, user_id: user_id ?? '', text: message ?? '', seq, timestamp }),
+      );
+      return { messages, truncated: hasMore };
+    }
+
+    // ---- from the sockets to the log
+
+    fastify.route<{ Querystring: { user?: string; room?: string } }>({
+      method: 'GET',
+      url: '/ws',
+      exposeHeadRoute: false,
+      schema: {
+        operationId: 'openWebSocket',
+        summary: 'Open a chat session',
+        description: 'A WebSocket handshake (RFC 6455); the frames are described in docs/websocket.md.',
+        tags: ['chat'],
+        security: [{ token: [] }],
+        querystring,
+        response: problems(400, 401, 403, 426, 503),
+      },
+      onRequest: async (request) => {
+        if (!request.ws) return;
+        const { user } = request.query;
+        if (user !== undefined && (!auth.development || typeof user !== 'string')) {
+          const message = auth.development
+            ? 'must be given once'
+            : 'is for development mode; the token says who you are';
+          throw new CodedError('invalid_parameter', `“user” ${message}.`, { parameter: 'user' });
+        }
+        await auth.authenticateSocket(request, user);
+      },
+      preHandler: async (request) => {
+        if (!request.ws || request.principal === null) return;
+        firstRoom(request.query.room, request.principal);
+        const trouble = await audit.check();
+        if (trouble !== null) {
+          throw new CodedError('audit_unavailable', 'The audit log cannot be written now; try again later.');
+        }
+      },
+      handler: (_request, reply) =>
+        sendProblem(reply, new CodedError('upgrade_required', 'Connect here with a WebSocket client.')),
+      wsHandler: (socket, request) => {
+        const { principal } = request;
+        if (principal === null) throw new Error('a socket was opened without a principal');
+        const session = new Session({
+          id: randomUUID(),
+          socket,
+          principal,
+          ip: addressOf(request),
+          userAgent: userAgentOf(request),
+          audit,
+          limits,
+          refuse: refuseFrame,
+          replay,
+          delivered: () => tail.next,
+        });
+        sessions.set(session.id, session);
+        // The end of one that is on record comes through the tail; only the others must be forgotten here.
+        void session.ended.then((recorded) => recorded || sessions.delete(session.id));
+        session.open(firstRoom(request.query.room, principal)).catch((error: Error) => {
+          request.log.error({ err: error }, 'a session failed to open');
+          session.close(1011, 'internal error');
+        });
+      },
+    });
+
+    const pings = setInterval(() => {
+      for (const session of sessions.values()) session.ping();
+    }, PING_MS);
+
+    fastify.onSocketDrain(async () => {
+      clearInterval(pings);
+      const open = [...sessions.values()];
+      await Promise.all(open.map((session) => session.drain(DRAIN_MS)));
+      for (const session of open) session.close(1001, 'the server is shutting down');
+      const ends = Promise.all(open.map((session) => session.ended));
+      await Promise.race([ends, delay(CLOSE_GRACE_MS + RECORD_ENDS_MS, undefined, { ref: false })]);
+    });
+
+    fastify.addHook('onClose', async () => subscription.close());
+  },
+  {
+    name: 'chat',
+    dependencies: ['auth', 'database', 'audit', 'tail', 'websocket', 'refusals'],
+    encapsulate: true,
+  },
+);

@@ -1,0 +1,475 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { WebSocket } from 'ws';
+import { CodedError, type ErrorCode, OutcomeUnknownError, type Receipt } from '../../src/core/errors.ts';
+import type { Draft } from '../../src/core/events.ts';
+import {
+  FrameError,
+  frameBytes,
+  type JoinFrame,
+  type LeaveFrame,
+  type MessageFrame,
+  parseFrame,
+  type ServerFrame,
+  type Since,
+} from '../../src/core/frames.ts';
+import type { AuditEvent } from '../../src/core/schemas.ts';
+import { isStorable } from '../../src/core/text.ts';
+import { TokenBucket } from '../../src/core/token-bucket.ts';
+import type { Audit } from '../audit.ts';
+import type { Principal } from '../auth.ts';
+import { CLOSE_GRACE_MS } from '../websocket.ts';
+
+const MIB = 1024 * 1024;
+/** Frames that may wait before the socket is no longer read; TCP then slows the sender down. */
+const MAX_INBOX = 64;
+/** Messages of one session that may be on their way into the log. */
+const MAX_IN_FLIGHT = 64;
+/** A reader who lets more than this pile up is closed with 1013. */
+const MAX_BUFFERED_BYTES = 4 * MIB;
+const MAX_HELD_FRAMES = 5_000;
+
+/** A command whose event is on its way through the log, and what to tell the sender when it arrives. */
+type Command = {
+  ref: string | undefined;
+  since: Since | undefined;
+  /** Called when the command is finished with: delivered, refused, or its outcome unknown. */
+  finish: () => void;
+};
+
+/** What a replay found: messages as frames, or why there is none. */
+export type Replay =
+  | { messages: Buffer[]; truncated: boolean }
+  | { reset: { epoch: string; first_seq: number; seq: number } };
+
+export type SessionOptions = {
+  id: string;
+  socket: WebSocket;
+  principal: Principal;
+  ip: string | null;
+  userAgent: string | null;
+  audit: Pick<Audit, 'epoch' | 'record' | 'recordSurely'>;
+  limits: { framesPerSecond: number; roomsPerSession: number };
+  /** Puts a refused frame on record. */
+  refuse: (code: ErrorCode, source: { user_id: string; ip: string | null; session_id: string }) => void;
+  /** Reads what a member missed in a room: after `since`, before `until`. Recorded as a read of the log. */
+  replay: (session: Session, room: string, since: Since, until: number) => Promise<Replay>;
+  /** The number that the log's next event will get, as far as this instance has delivered. */
+  delivered: () => number;
+};
+
+/**
+ * One WebSocket connection.
+ *
+ *     opening -- CONNECTED on record, first room joined --> open
+ *     opening -- the log cannot be written ---------------> closing
+ *     open ---- the socket closes ------------------------> closing
+ *     closing - all commands settled, DISCONNECTED on record -> ended
+ *
+ * Frames are handled one after the other. A join or leave is finished before the next frame is looked at;
+ * messages follow each other into the log without waiting. What a command did is told when its event comes
+ * out of the tail, and only then.
+ */
+export class Session {
+  readonly id: string;
+  readonly userId: string;
+  /** Resolves when the session has ended: true when its DISCONNECTED is on record, and the tail will bring it. */
+  readonly ended: Promise<boolean>;
+  readonly #options: SessionOptions;
+  readonly #socket: WebSocket;
+  readonly #openedAt = performance.now();
+  readonly #bucket: TokenBucket;
+  readonly #whenEnded: (recorded: boolean) => void;
+  /** Rooms that the log says this session is in, in the order of joining, with the JOINED of each. */
+  readonly #rooms = new Map<string, Receipt>();
+  /** Frames not yet looked at. */
+  #inbox: string[] = [];
+  /** Commands whose events have not come out of the tail yet; they come in this order. */
+  #inFlight: Command[] = [];
+  /** Frames of rooms whose replay is still being read, so that the replay comes first. */
+  readonly #held = new Map<string, Buffer[]>();
+  #state: 'opening' | 'open' | 'closing' | 'ended' = 'opening';
+  /** Set once CONNECTED is on record. */
+  #connected: Receipt | undefined;
+  #welcomed = false;
+  #working = false;
+  #draining = false;
+  /** Whether the peer gave a sign of life since the last ping. */
+  #alive = true;
+  /** The server's own word for the end, where the peer gave none. */
+  #endReason = '';
+  /** Called when a command leaves `#inFlight` or the inbox is done with. */
+  #waiters: (() => void)[] = [];
+
+  constructor(options: SessionOptions) {
+    this.#options = options;
+    this.#socket = options.socket;
+    this.id = options.id;
+    this.userId = options.principal.userId;
+    const { framesPerSecond } = options.limits;
+    this.#bucket = new TokenBucket(framesPerSecond, 2 * framesPerSecond, performance.now());
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    this.ended = promise;
+    this.#whenEnded = resolve;
+    // Attached at once, for frames may come in the same packet as the handshake.
+    this.#socket.on('message', (data: Buffer, isBinary: boolean) => this.#receive(data, isBinary));
+    this.#socket.on('pong', () => {
+      this.#alive = true;
+    });
+    this.#socket.on('error', (error: Error & { code?: string }) => {
+      if (!error.code?.startsWith('WS_ERR')) return;
+      this.#refused(error.code === 'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH' ? 'too_large' : 'bad_frame');
+    });
+    this.#socket.on('close', (code: number, reason: Buffer) => void this.#end(code, reason.toString()));
+  }
+
+  /** The rooms that this session is in. */
+  get rooms(): Iterable<string> {
+    return this.#rooms.keys();
+  }
+
+  /** Records the connection and joins the first room, if any; then frames are handled. */
+  async open(room: string | undefined): Promise<void> {
+    const details = { user_agent: this.#options.userAgent };
+    try {
+      this.#connected = await this.#options.audit.record(this.#draft({ action: 'CONNECTED', details }));
+    } catch (error) {
+      this.#abandon(error as CodedError);
+      return;
+    }
+    if (room === undefined) this.#welcome();
+    else {
+      const joined = await this.#run({ action: 'JOINED', room });
+      if (!joined) this.close(1013, 'the audit log cannot be written');
+    }
+    this.#state = 'open';
+    this.#wake();
+    void this.#work();
+  }
+
+  /** Sends one frame, if the peer can still be reached and keeps up. */
+  send(bytes: Buffer): void {
+    const socket = this.#socket;
+    if (socket.readyState !== socket.OPEN) return;
+    if (socket.bufferedAmount > MAX_BUFFERED_BYTES) this.close(1013, 'too slow');
+    else socket.send(bytes, { binary: false });
+  }
+
+  /** Sends a frame of a room, after the replay if one is under way. */
+  sendInRoom(room: string, bytes: Buffer): void {
+    const held = this.#held.get(room);
+    if (held === undefined) this.send(bytes);
+    else if (held.length < MAX_HELD_FRAMES) held.push(bytes);
+    else this.close(1013, 'too slow');
+  }
+
+  /** Closes the connection, and cuts it when the peer does not answer. */
+  close(code: number, reason: string): void {
+    this.#endReason ||= reason;
+    this.#socket.close(code, reason);
+    setTimeout(() => this.#socket.terminate(), CLOSE_GRACE_MS).unref();
+  }
+
+  /** Pings the peer; cuts the connection when the last ping was not answered. */
+  ping(): void {
+    if (!this.#alive) {
+      this.#endReason ||= 'no answer to a ping';
+      this.#socket.terminate();
+      return;
+    }
+    this.#alive = false;
+    this.#socket.ping();
+  }
+
+  /** Takes no more frames; resolves when those taken are answered, or after the time given. */
+  async drain(timeoutMs: number): Promise<void> {
+    this.#draining = true;
+    await Promise.race([this.#idle(), delay(timeoutMs, undefined, { ref: false })]);
+  }
+
+  // ---- events of this session, as they come out of the tail
+
+  /** This session’s JOINED: it is in the room from here on. Resolves when the joiner was told. */
+  onJoined(event: AuditEvent, room: string): Promise<void> {
+    const { seq, timestamp } = event;
+    const command = this.#inFlight.shift();
+    this.#rooms.set(room, { seq, timestamp });
+    this.#welcome();
+    return this.#tellJoined(room, command, seq).finally(() => this.#finish(command));
+  }
+
+  /** This session’s LEFT. */
+  onLeft(event: AuditEvent, room: string, bytes: Buffer): void {
+    const command = this.#inFlight.shift();
+    this.#rooms.delete(room);
+    this.send(bytes);
+    this.#ack(command?.ref, event);
+    this.#finish(command);
+  }
+
+  /** This session’s own message: the sender gets it with its `ref`, and then the acknowledgement. */
+  onOwnMessage(event: AuditEvent, frame: ServerFrame & { type: 'message' }, bytes: Buffer): void {
+    const command = this.#inFlight.shift();
+    const ref = command?.ref;
+    this.sendInRoom(frame.room, ref === undefined ? bytes : frameBytes({ ...frame, ref }));
+    this.#ack(ref, event);
+    this.#finish(command);
+  }
+
+  // ---- frames
+
+  #receive(data: Buffer, isBinary: boolean): void {
+    this.#alive = true;
+    if (isBinary) {
+      this.#refused('bad_frame');
+      this.close(1003, 'only text frames are understood');
+      return;
+    }
+    this.#inbox.push(data.toString());
+    if (this.#inbox.length >= MAX_INBOX) this.#socket.pause();
+    if (this.#state === 'open') void this.#work();
+  }
+
+  /** Handles what is in the inbox, in order; one worker at a time. */
+  async #work(): Promise<void> {
+    if (this.#working) return;
+    this.#working = true;
+    try {
+      for (let text = this.#inbox.shift(); text !== undefined; text = this.#inbox.shift()) {
+        if (this.#inbox.length < MAX_INBOX / 2 && this.#socket.isPaused) this.#socket.resume();
+        const waiting = this.#handle(text);
+        if (waiting !== undefined) await waiting;
+      }
+    } finally {
+      this.#working = false;
+      this.#wake();
+    }
+  }
+
+  /** Handles one frame; a promise when the next frame must wait for it. */
+  #handle(text: string): Promise<unknown> | undefined {
+    try {
+      if (this.#draining) throw new CodedError('overloaded', 'The server is shutting down.');
+      if (!this.#bucket.take(performance.now())) {
+        throw new FrameError('rate_limited', 'Too many frames; wait a moment.', this.#refIn(text));
+      }
+      const frame = parseFrame(text);
+      if (frame.type === 'message') return this.#say(frame);
+      return frame.type === 'join' ? this.#join(frame) : this.#leave(frame);
+    } catch (error) {
+      this.#tellError(error as CodedError, error instanceof FrameError ? error.ref : undefined);
+      return undefined;
+    }
+  }
+
+  /** The label of a frame that is refused unread, so that its sender knows which one it was. */
+  #refIn(text: string): string | undefined {
+    try {
+      return parseFrame(text).ref;
+    } catch (error) {
+      return (error as FrameError).ref;
+    }
+  }
+
+  #say(frame: MessageFrame): Promise<void> | undefined {
+    const room = frame.room ?? [...this.#rooms.keys()].at(-1);
+    if (room === undefined || !this.#rooms.has(room)) {
+      const which = room === undefined ? 'any room' : `the room “${room}”`;
+      throw new FrameError('not_in_room', `You are not in ${which}; join first.`, frame.ref);
+    }
+    void this.#run({ action: 'MESSAGE_SENT', room, message: frame.text }, frame.ref);
+    return this.#inFlight.length < MAX_IN_FLIGHT
+      ? undefined
+      : this.#until(() => this.#inFlight.length < MAX_IN_FLIGHT);
+  }
+
+  #join({ room, ref, since }: JoinFrame): Promise<unknown> {
+    const { principal, limits } = this.#options;
+    if (principal.rooms !== undefined && !principal.rooms.has(room)) {
+      throw new FrameError('forbidden', `Your token does not allow the room “${room}”.`, ref);
+    }
+    const joined = this.#rooms.get(room);
+    if (joined !== undefined) {
+      // No new event; but who asks for what it missed gets it.
+      if (since === undefined) this.#ack(ref, joined);
+      else return this.#tellJoined(room, { ref, since, finish: () => {} }, this.#options.delivered());
+      return Promise.resolve();
+    }
+    if (limits.roomsPerSession > 0 && this.#rooms.size >= limits.roomsPerSession) {
+      throw new FrameError('forbidden', `A session can be in ${limits.roomsPerSession} rooms at most.`, ref);
+    }
+    return this.#run({ action: 'JOINED', room }, ref, since);
+  }
+
+  #leave({ room, ref }: LeaveFrame): Promise<unknown> {
+    if (this.#rooms.has(room)) return this.#run({ action: 'LEFT', room }, ref);
+    this.#ack(ref, { seq: null, timestamp: null });
+    return Promise.resolve();
+  }
+
+  // ---- commands
+
+  #draft(draft: Draft): Draft {
+    const { ip } = this.#options;
+    return { ...draft, user_id: this.userId, session_id: this.id, ip };
+  }
+
+  /**
+   * Records a command. Resolves when it is finished with: true when it is on record and was told, false when
+   * it was refused or nobody knows yet.
+   */
+  #run(draft: Draft, ref?: string, since?: Since): Promise<boolean> {
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    const command: Command = { ref, since, finish: () => resolve(true) };
+    this.#inFlight.push(command);
+    this.#options.audit.record(this.#draft(draft)).catch((error: CodedError) => {
+      if (error instanceof OutcomeUnknownError) {
+        // It stays in flight: if it is on record after all, the tail brings it and it is acknowledged.
+        error.settled.catch((late: CodedError) => this.#drop(command, late));
+        this.#tellError(error, ref);
+      } else {
+        this.#drop(command, error);
+      }
+      resolve(false);
+    });
+    return promise;
+  }
+
+  /** A command that is certainly not on record. */
+  #drop(command: Command, error: CodedError): void {
+    this.#inFlight = this.#inFlight.filter((other) => other !== command);
+    this.#tellError(error, command.ref);
+    this.#wake();
+  }
+
+  #finish(command: Command | undefined): void {
+    command?.finish();
+    this.#wake();
+  }
+
+  /** Tells the joiner that it is in, after the messages it missed if it asked for them. */
+  async #tellJoined(room: string, command: Command | undefined, until: number): Promise<void> {
+    const receipt = this.#rooms.get(room);
+    if (receipt === undefined) return;
+    const joined = { type: 'joined' as const, room, user_id: this.userId, ...receipt };
+    if (command?.since === undefined) {
+      this.send(frameBytes(joined));
+      this.#ack(command?.ref, receipt);
+      return;
+    }
+    this.#held.set(room, []);
+    try {
+      const replay = await this.#options.replay(this, room, command.since, until);
+      if ('reset' in replay) {
+        this.send(frameBytes({ type: 'reset', room, ...replay.reset }));
+        this.send(frameBytes(joined));
+      } else {
+        for (const message of replay.messages) this.send(message);
+        const { messages, truncated } = replay;
+        this.send(frameBytes({ ...joined, replayed: messages.length, truncated }));
+      }
+    } catch (error) {
+      // In the room all the same; what was missed can be asked for again.
+      this.#tellError(error as CodedError, command.ref);
+      this.send(frameBytes({ ...joined, replayed: 0, truncated: true }));
+    } finally {
+      this.#ack(command.ref, receipt);
+      const held = this.#held.get(room) ?? [];
+      this.#held.delete(room);
+      for (const bytes of held) this.send(bytes);
+    }
+  }
+
+  #welcome(): void {
+    if (this.#welcomed || this.#connected === undefined) return;
+    this.#welcomed = true;
+    const { epoch } = this.#options.audit;
+    const rooms = [...this.#rooms.keys()];
+    this.send(
+      frameBytes({
+        type: 'welcome',
+        session_id: this.id,
+        user_id: this.userId,
+        epoch,
+        ...this.#connected,
+        rooms,
+      }),
+    );
+  }
+
+  #ack(ref: string | undefined, { seq, timestamp }: { seq: number | null; timestamp: string | null }): void {
+    if (ref !== undefined) this.send(frameBytes({ type: 'ack', ref, seq, timestamp }));
+  }
+
+  #tellError(error: CodedError, ref: string | undefined): void {
+    if (!(error instanceof CodedError)) throw error;
+    const { code, message } = error;
+    this.send(frameBytes({ type: 'error', code, message, ...(ref === undefined ? {} : { ref }) }));
+    // Unknown is not refused: it may well be on record.
+    if (code !== 'outcome_unknown') this.#refused(code);
+  }
+
+  #refused(code: ErrorCode): void {
+    this.#options.refuse(code, { user_id: this.userId, ip: this.#options.ip, session_id: this.id });
+  }
+
+  // ---- the end
+
+  /** The log did not take CONNECTED, so there is no session; if it did after all, it is ended at once. */
+  #abandon(error: CodedError): void {
+    this.#state = 'closing';
+    this.#wake();
+    this.#tellError(error, undefined);
+    this.close(1013, 'the audit log cannot be written');
+    if (!(error instanceof OutcomeUnknownError)) return this.#finishEnd(false);
+    error.settled.then(
+      () => this.#recordEnd(1013, 'the audit log cannot be written'),
+      () => this.#finishEnd(false),
+    );
+  }
+
+  /** The socket is closed. What was received before is handled still; then the end goes on record. */
+  async #end(code: number, reason: string): Promise<void> {
+    if (this.#state === 'closing' || this.#state === 'ended') return;
+    await this.#until(() => this.#state !== 'opening');
+    if (this.#state !== 'open') return;
+    this.#state = 'closing';
+    void this.#work();
+    await this.#idle();
+    const word = reason === '' || !isStorable(reason) ? this.#endReason : reason;
+    await this.#recordEnd(code, word);
+  }
+
+  async #recordEnd(code: number, reason: string): Promise<void> {
+    const duration_ms = Math.round(performance.now() - this.#openedAt);
+    const details = { code, reason, duration_ms, rooms: [...this.#rooms.keys()] };
+    const recorded = await this.#options.audit
+      .recordSurely(this.#draft({ action: 'DISCONNECTED', details }))
+      .then(
+        () => true,
+        // The process ends before the log could be written; who takes over its sessions records their ends.
+        () => false,
+      );
+    this.#finishEnd(recorded);
+  }
+
+  #finishEnd(recorded: boolean): void {
+    this.#state = 'ended';
+    this.#whenEnded(recorded);
+    this.#wake();
+  }
+
+  /** Resolves when everything that was received is answered. */
+  #idle(): Promise<void> {
+    return this.#until(() => this.#inbox.length === 0 && !this.#working && this.#inFlight.length === 0);
+  }
+
+  async #until(condition: () => boolean): Promise<void> {
+    while (!condition()) await new Promise<void>((resolve) => this.#waiters.push(resolve));
+  }
+
+  #wake(): void {
+    const waiters = this.#waiters;
+    this.#waiters = [];
+    for (const wake of waiters) wake();
+  }
+}

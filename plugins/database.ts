@@ -1,0 +1,55 @@
+import type { FastifyInstance } from 'fastify';
+import fp from 'fastify-plugin';
+import { createClient, type Db } from '../db/client.ts';
+import { startEmbedded } from '../db/embedded/index.ts';
+import { migrate } from '../db/migrate.ts';
+import { checkDatabase, type DatabaseFacts } from '../db/self-check.ts';
+
+export type DatabaseOptions = {
+  /** undefined: the embedded Postgres in `dataDir`. */
+  url: string | undefined;
+  dataDir: string;
+  applicationName: string;
+};
+
+/** The database, by what one wants of it, so that reading never queues in front of writing. */
+export type DatabaseHandle = { write: Db; read: Db; facts: DatabaseFacts };
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    database: DatabaseHandle;
+  }
+}
+
+/** Opens the database, brings its schema up to date and refuses one that would lose data; closed last. */
+export default fp(
+  async function database(fastify: FastifyInstance, { url, dataDir, applicationName }: DatabaseOptions) {
+    const onError = (error: Error) =>
+      fastify.log.warn({ code: (error as { code?: string }).code }, error.message);
+    const embedded =
+      url === undefined
+        ? await startEmbedded(dataDir, {
+            onRestart: (exitCode) =>
+              fastify.log.error({ exitCode }, 'the embedded Postgres ended; restarting it'),
+          })
+        : undefined;
+    const open = (purpose: 'write' | 'read' | 'migrate') =>
+      createClient({ url: url ?? embedded?.url ?? '', applicationName, purpose, onError });
+    const [write, read] = [open('write'), open('read')];
+    fastify.addHook('onClose', async () => {
+      await Promise.all([write.destroy(), read.destroy()]);
+      await embedded?.stop();
+    });
+
+    const patient = open('migrate');
+    try {
+      const applied = await migrate(patient);
+      if (applied.length > 0) fastify.log.info({ applied }, 'the schema was brought up to date');
+    } finally {
+      await patient.destroy();
+    }
+    const facts = await checkDatabase(write);
+    fastify.decorate('database', { write, read, facts });
+  },
+  { name: 'database', dependencies: ['errors'] },
+);

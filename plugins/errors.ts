@@ -1,0 +1,143 @@
+import { STATUS_CODES } from 'node:http';
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import fp from 'fastify-plugin';
+import { CodedError, type ErrorCode, errorCodes } from '../src/core/errors.ts';
+import type { Problem } from '../src/core/schemas.ts';
+
+declare module 'fastify' {
+  interface FastifyReply {
+    /** The error that this reply tells the client about; null while all is well. */
+    refusal: CodedError | null;
+  }
+}
+
+/** The problem document (RFC 9457) of an error. */
+export function problemOf(error: CodedError): Problem {
+  return {
+    type: `urn:minutebook:problem:${error.code}`,
+    title: errorCodes[error.code].title,
+    status: error.status,
+    detail: error.message,
+    code: error.code,
+    ...(error.parameter === undefined ? {} : { parameter: error.parameter }),
+  };
+}
+
+/** What a problem of a status means to the reader of the API’s description. */
+const meanings = {
+  400: 'A parameter is not valid',
+  401: 'No valid token',
+  403: 'The token lacks the right',
+  404: 'There is no such thing',
+  410: 'The log no longer keeps it',
+  426: 'Not a WebSocket handshake',
+  500: 'Something went wrong on the server',
+  503: 'The log cannot be written or read now',
+} as const;
+
+/** The error answers of a route, for its schema. */
+export const problems = (...statuses: (keyof typeof meanings)[]) =>
+  Object.fromEntries(
+    statuses.map((status) => [
+      status,
+      {
+        description: meanings[status],
+        content: { 'application/problem+json': { schema: { $ref: 'Problem#' } } },
+      },
+    ]),
+  );
+
+/** Sends an error as a problem and remembers it for the audit. */
+export function sendProblem(reply: FastifyReply, error: CodedError): FastifyReply {
+  reply.refusal = error;
+  if (error.status === 401) reply.header('www-authenticate', 'Bearer');
+  if (error.code === 'upgrade_required') reply.header('upgrade', 'websocket').header('connection', 'upgrade');
+  return reply
+    .code(error.status)
+    .header('cache-control', 'no-store')
+    .type('application/problem+json; charset=utf-8')
+    .serializer((payload: unknown) => JSON.stringify(payload))
+    .send(problemOf(error));
+}
+
+/** The closest of the known names, if one is close: at most two letters are wrong. */
+function closest(name: string, known: readonly string[]): string | undefined {
+  const distance = (a: string, b: string): number => {
+    let row = Array.from({ length: b.length + 1 }, (_, index) => index);
+    for (let i = 1; i <= a.length; i += 1) {
+      const next = [i];
+      for (let j = 1; j <= b.length; j += 1) {
+        const swap = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
+        next.push(Math.min(swap, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
+      }
+      row = next;
+    }
+    return row[b.length] ?? 0;
+  };
+  const [best] = known.map((word) => ({ word, d: distance(name, word) })).sort((x, y) => x.d - y.d);
+  return best !== undefined && best.d <= 2 ? best.word : undefined;
+}
+
+type SchemaWithProperties = { properties?: Record<string, unknown> } | undefined;
+
+/** Turns Ajv’s first complaint into a sentence that names the parameter. */
+function validationError(error: FastifyError, request: FastifyRequest): CodedError {
+  const [first] = error.validation ?? [];
+  const where = error.validationContext ?? 'request';
+  if (first?.keyword === 'additionalProperties') {
+    const name = String(first.params.additionalProperty);
+    const schema = request.routeOptions.schema?.[where as 'querystring'] as SchemaWithProperties;
+    const guess = closest(name, Object.keys(schema?.properties ?? {}));
+    const hint = guess === undefined ? '' : ` Did you mean “${guess}”?`;
+    return new CodedError('invalid_parameter', `There is no parameter “${name}”.${hint}`, {
+      parameter: name,
+    });
+  }
+  const missing = first?.keyword === 'required' ? String(first.params.missingProperty) : '';
+  const parameter = first?.instancePath.split('/')[1] || missing;
+  if (parameter === '') return new CodedError('bad_request', `The ${where} is not valid.`);
+  const allowed =
+    first?.keyword === 'enum' ? `: ${(first.params.allowedValues as unknown[]).join(', ')}` : '';
+  // Ajv turns a lone value into a list but not a list into one value: that one was given twice.
+  const message =
+    first?.keyword === 'type' && first.params.type === 'string'
+      ? 'must be given once'
+      : `${first?.message}${allowed}`;
+  return new CodedError('invalid_parameter', `“${parameter}” ${message}.`, { parameter });
+}
+
+const byStatus: Partial<Record<number, ErrorCode>> = {
+  404: 'not_found',
+  413: 'too_large',
+  415: 'unsupported_media_type',
+  429: 'rate_limited',
+  503: 'overloaded',
+};
+
+/** Any error as one that may be told outside: Fastify’s own by their status, ours as they are, the rest as 500. */
+export function toCodedError(error: FastifyError, request: FastifyRequest): CodedError {
+  if (error instanceof CodedError) return error;
+  if (error.validation !== undefined) return validationError(error, request);
+  const status = error.statusCode ?? 500;
+  if (status >= 500 && status !== 503) {
+    return new CodedError('internal', 'Something went wrong; the server’s log says what.', { cause: error });
+  }
+  const code = byStatus[status] ?? 'bad_request';
+  return new CodedError(code, `${STATUS_CODES[status] ?? 'Bad request'}.`, { cause: error });
+}
+
+/** One way from an error to an answer: problem+json with a code from the closed list. */
+export default fp(
+  async function errors(fastify: FastifyInstance) {
+    fastify.decorateReply('refusal', null);
+    fastify.setErrorHandler((error: FastifyError, request, reply) => {
+      const coded = toCodedError(error, request);
+      if (coded.code === 'internal') request.log.error({ err: error }, 'request failed');
+      return sendProblem(reply, coded);
+    });
+    fastify.setNotFoundHandler((_request, reply) =>
+      sendProblem(reply, new CodedError('not_found', 'There is nothing at this address.')),
+    );
+  },
+  { name: 'errors' },
+);

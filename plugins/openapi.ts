@@ -1,0 +1,66 @@
+import swagger from '@fastify/swagger';
+import swaggerUi from '@fastify/swagger-ui';
+import type { FastifyInstance } from 'fastify';
+import fp from 'fastify-plugin';
+import { AuditEvent, AuditPage, Problem } from '../src/core/schemas.ts';
+
+export type OpenapiOptions = { version: string };
+
+const description = `Administrators read the audit log of a WebSocket chat server here.
+
+Nothing is delivered to a chat before its event is durably on record, \`seq\` has no gaps and is the order of
+the commits, and whoever reads the log is recorded in it (\`AUDIT_READ\`).
+
+Chat itself speaks WebSocket at \`/ws\`; its frames are described in docs/websocket.md.`;
+
+/** OpenAPI 3.1 made from the schemas of the routes, and Swagger UI over it. */
+export default fp(
+  async function openapi(fastify: FastifyInstance, { version }: OpenapiOptions) {
+    for (const schema of [AuditEvent, AuditPage, Problem]) fastify.addSchema(schema);
+    await fastify.register(swagger, {
+      openapi: {
+        openapi: '3.1.0',
+        info: {
+          title: 'Minutebook',
+          version,
+          description,
+          license: { name: 'MIT', identifier: 'MIT' },
+          contact: { name: 'Minutebook’s developers' },
+        },
+        servers: [{ url: '/', description: 'This server' }],
+        tags: [
+          { name: 'audit', description: 'The log' },
+          { name: 'chat', description: 'The WebSocket' },
+          { name: 'health', description: 'Whether the server lives, and whether it can work' },
+        ],
+        components: {
+          securitySchemes: {
+            token: {
+              type: 'http',
+              scheme: 'bearer',
+              bearerFormat: 'JWT',
+              description:
+                'A JWT whose `scope` holds what the route asks for: `chat`, `audit:read`, `admin`.',
+            },
+          },
+        },
+      },
+      convertConstToEnum: false,
+      refResolver: {
+        buildLocalReference: (json, _base, _fragment, index) =>
+          typeof json.$id === 'string' ? json.$id : `def-${index}`,
+      },
+    });
+    await fastify.register(swaggerUi, {
+      routePrefix: '/docs',
+      staticCSP: true,
+      uiConfig: { persistAuthorization: false, tryItOutEnabled: true, displayRequestDuration: true },
+    });
+    const hide = { schema: { hide: true } };
+    fastify.get('/openapi.json', hide, () => fastify.swagger());
+    fastify.get('/openapi.yaml', hide, (_request, reply) =>
+      reply.type('application/yaml; charset=utf-8').send(fastify.swagger({ yaml: true })),
+    );
+  },
+  { name: 'openapi', dependencies: ['errors'] },
+);

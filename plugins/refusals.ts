@@ -1,0 +1,85 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import fp from 'fastify-plugin';
+import { canonicalAddress } from '../src/core/address.ts';
+import type { ErrorCode } from '../src/core/errors.ts';
+import type { Draft } from '../src/core/events.ts';
+import { Refusals } from '../src/core/refusals.ts';
+import { formatMilliseconds } from '../src/core/timestamps.ts';
+
+const WINDOW_MS = 10_000;
+const MAX_SOURCES = 1_000;
+
+/** Who was refused. */
+type Source = { user_id: string | null; ip: string | null; session_id?: string; room?: string };
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** Puts a refused WebSocket frame on record, folded; never its content. */
+    refuseFrame: (code: ErrorCode, source: Source) => void;
+  }
+}
+
+/** The address of a request in its one spelling; null once the peer is gone. */
+export const addressOf = (request: FastifyRequest): string | null =>
+  canonicalAddress(request.ip ?? '') ?? null;
+
+/** Records every refused connection, frame and request, without letting a flood of them fill the log. */
+export default fp(
+  async function refusals(fastify: FastifyInstance) {
+    const { audit } = fastify;
+    const folded = new Refusals({
+      record: audit.record,
+      windowMs: WINDOW_MS,
+      maxSources: MAX_SOURCES,
+      now: Date.now,
+    });
+    const nobody: Source = { user_id: null, ip: null };
+
+    function note(
+      kind: string,
+      source: Source,
+      draft: (who: Source, count: number, since: string) => Draft,
+    ): void {
+      const by = (who: Source) => (count: number, since: number) =>
+        draft(who, count, formatMilliseconds(since));
+      folded.note(kind, source.user_id ?? source.ip ?? '', by(source), by(nobody));
+    }
+
+    fastify.decorate('refuseFrame', (code, source) =>
+      note(`MESSAGE_REFUSED ${code}`, source, (who, count, since) => ({
+        action: 'MESSAGE_REFUSED',
+        ...who,
+        details: { code, count, since },
+      })),
+    );
+
+    fastify.addHook('onResponse', async (request, reply) => {
+      if (reply.refusal === null) return;
+      const { code } = reply.refusal;
+      // Probes ask every few seconds, and nothing is denied to them.
+      if (code === 'not_ready') return;
+      const source = { user_id: request.principal?.userId ?? null, ip: addressOf(request) };
+      if (request.ws) {
+        note(`CONNECTION_REFUSED ${code}`, source, (who, count, since) => ({
+          action: 'CONNECTION_REFUSED',
+          ...who,
+          details: { code, count, since },
+        }));
+        return;
+      }
+      const denied = code === 'unauthenticated' || code === 'forbidden';
+      const action = denied ? 'ACCESS_DENIED' : 'REQUEST_REFUSED';
+      const { method } = request;
+      const route = request.routeOptions.url ?? '*';
+      note(`${action} ${code} ${method} ${route}`, source, (who, count, since) => ({
+        action,
+        ...who,
+        details: { code, count, since, method, route },
+      }));
+    });
+
+    // First of the closing hooks that need the log: the audit plugin closes after this one.
+    fastify.addHook('onClose', () => folded.close());
+  },
+  { name: 'refusals', dependencies: ['audit', 'auth', 'websocket'] },
+);

@@ -1,0 +1,51 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import fp from 'fastify-plugin';
+import { CodedError } from '../src/core/errors.ts';
+
+const WHOLE = /^(0|[1-9]\d{0,15})$/;
+
+type Properties = Record<string, { type?: string }> | undefined;
+
+/** Refuses percent-encoding that is no UTF-8 (RFC 3986 2.1), which a parser would pass on undecoded. */
+function checkEncoding(request: FastifyRequest): void {
+  const query = request.raw.url?.split('?', 2)[1];
+  if (query === undefined) return;
+  try {
+    decodeURIComponent(query);
+  } catch (cause) {
+    throw new CodedError('bad_request', 'The query string is not percent-encoded UTF-8.', { cause });
+  }
+}
+
+/**
+ * Refuses what Ajv's coercion would repair: for it `0x10`, `1e2` and ` 10` are integers, and an empty text
+ * is 0. Values are still raw text here.
+ */
+function checkIntegers(values: unknown, properties: Properties): void {
+  for (const [name, schema] of Object.entries(properties ?? {})) {
+    const value = (values as Record<string, unknown>)[name];
+    if (schema.type !== 'integer' || value === undefined) continue;
+    if (typeof value !== 'string') {
+      throw new CodedError('invalid_parameter', `“${name}” must be given once.`, { parameter: name });
+    }
+    if (!WHOLE.test(value) || !Number.isSafeInteger(Number(value))) {
+      throw new CodedError('invalid_parameter', `“${name}” must be a whole number in decimal digits.`, {
+        parameter: name,
+      });
+    }
+  }
+}
+
+/** Strictness that JSON Schema cannot say; runs before the schema of the route. */
+export default fp(
+  async function validation(fastify: FastifyInstance) {
+    fastify.addHook('preValidation', async (request) => {
+      checkEncoding(request);
+      const { schema } = request.routeOptions;
+      const propertiesOf = (part: unknown) => (part as { properties?: Properties } | undefined)?.properties;
+      checkIntegers(request.query, propertiesOf(schema?.querystring));
+      checkIntegers(request.params, propertiesOf(schema?.params));
+    });
+  },
+  { name: 'validation', dependencies: ['errors'] },
+);

@@ -1,0 +1,69 @@
+import type { FastifyInstance } from 'fastify';
+import fp from 'fastify-plugin';
+import Type from 'typebox';
+import { problems } from '../plugins/errors.ts';
+import { CodedError } from '../src/core/errors.ts';
+
+const tags = ['health'];
+
+/** Whether the process lives, and whether the log can be written now. */
+export default fp(
+  async function healthRoutes(fastify: FastifyInstance) {
+    const { audit } = fastify;
+    let closing = false;
+    fastify.addHook('preClose', async () => {
+      closing = true;
+    });
+
+    fastify.get(
+      '/health/live',
+      {
+        schema: {
+          operationId: 'live',
+          summary: 'Does the process answer?',
+          tags,
+          security: [],
+          response: {
+            200: Type.Object({ status: Type.Literal('live') }, { description: 'It does' }),
+            ...problems(400),
+          },
+        },
+      },
+      async () => ({ status: 'live' as const }),
+    );
+
+    fastify.get(
+      '/health/ready',
+      {
+        schema: {
+          operationId: 'ready',
+          summary: 'Can the log be written now?',
+          description: 'Asks the database. While the log cannot be written, every message is refused.',
+          tags,
+          security: [],
+          response: {
+            200: Type.Object(
+              {
+                status: Type.Literal('ready'),
+                instance: Type.String(),
+                epoch: Type.String(),
+                warnings: Type.Array(Type.String(), { description: 'What an operator should look at soon.' }),
+              },
+              { description: 'It can' },
+            ),
+            ...problems(400, 503),
+          },
+        },
+      },
+      async () => {
+        const reason = closing ? 'the server is shutting down' : await audit.check();
+        if (reason === null) {
+          const { instance, epoch } = audit;
+          return { status: 'ready' as const, instance, epoch, warnings: audit.warnings() };
+        }
+        throw new CodedError('not_ready', `The log cannot be written: ${reason}.`);
+      },
+    );
+  },
+  { name: 'health-routes', dependencies: ['audit'], encapsulate: true },
+);

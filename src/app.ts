@@ -1,0 +1,68 @@
+import { randomUUID } from 'node:crypto';
+import Fastify, { type FastifyInstance } from 'fastify';
+import auditPlugin from '../plugins/audit.ts';
+import auth from '../plugins/auth.ts';
+import chat from '../plugins/chat/index.ts';
+import database from '../plugins/database.ts';
+import errors, { sendProblem, toCodedError } from '../plugins/errors.ts';
+import openapi from '../plugins/openapi.ts';
+import refusals from '../plugins/refusals.ts';
+import tail from '../plugins/tail.ts';
+import validation from '../plugins/validation.ts';
+import websocket from '../plugins/websocket.ts';
+import auditRoutes from '../routes/audit.ts';
+import healthRoutes from '../routes/health.ts';
+import type { Config } from './config.ts';
+import { developmentSecret } from './development.ts';
+import { loggerOptions } from './logger.ts';
+import { version } from './version.ts';
+
+const KIB = 1024;
+
+/**
+ * The whole server, plugin by plugin. The order is behaviour: what stands above is ready before what stands
+ * below, and is closed after it (`onClose` runs from the bottom up).
+ */
+export async function buildApp(config: Config): Promise<FastifyInstance> {
+  const development = config.jwtSecret === undefined;
+  const app = Fastify({
+    logger: loggerOptions(config.logLevel),
+    genReqId: () => randomUUID(),
+    bodyLimit: 64 * KIB,
+    requestTimeout: 15_000,
+    http: { headersTimeout: 10_000, connectionsCheckingInterval: 5_000 },
+    forceCloseConnections: true,
+    // A first start may have to initialise a database and migrate a large one.
+    pluginTimeout: 600_000,
+    routerOptions: { maxParamLength: 512 },
+    ajv: {
+      // Fastify's default drops unknown query parameters: a misspelt filter would give an unfiltered page.
+      customOptions: { removeAdditional: false, coerceTypes: 'array', useDefaults: true, allErrors: false },
+    },
+    frameworkErrors: (error, request, reply) => void sendProblem(reply, toCodedError(error, request)),
+  });
+
+  await app.register(errors);
+  await app.register(validation);
+  await app.register(openapi, { version });
+  await app.register(database, {
+    url: config.databaseUrl,
+    dataDir: config.dataDir,
+    applicationName: `minutebook ${version}`,
+  });
+  await app.register(auth, {
+    secret: new TextEncoder().encode(config.jwtSecret ?? (await developmentSecret(config.dataDir))),
+    issuer: config.jwtIssuer,
+    audience: config.jwtAudience,
+    development,
+    allowedOrigins: config.allowedOrigins,
+  });
+  await app.register(auditPlugin, { version });
+  await app.register(tail);
+  await app.register(websocket, { maxFrameBytes: config.limits.frameBytes });
+  await app.register(refusals);
+  await app.register(chat, { limits: config.limits });
+  await app.register(auditRoutes);
+  await app.register(healthRoutes);
+  return app;
+}

@@ -1,0 +1,141 @@
+import { isIPv4 } from 'node:net';
+import Type, { type Static } from 'typebox';
+import { Compile } from 'typebox/compile';
+import { SetupError } from './core/setup-error.ts';
+
+const KIB = 1024;
+const WHOLE = '^(0|[1-9][0-9]{0,8})$';
+
+const Whole = (description: string, preset: number) =>
+  Type.Optional(Type.String({ pattern: WHOLE, description, default: String(preset) }));
+const Text = (description: string, preset?: string) =>
+  Type.Optional(
+    Type.String({ minLength: 1, description, ...(preset === undefined ? {} : { default: preset }) }),
+  );
+
+/**
+ * Every environment variable that the server reads; `.env.example` and the table in docs/configuration.md
+ * are made from it.
+ */
+export const Environment = Type.Object({
+  HOST: Text('The address to listen on. Beyond loopback, a key must be configured.', '127.0.0.1'),
+  PORT: Type.Optional(
+    Type.String({
+      pattern: WHOLE,
+      description: 'The port to listen on; 0 picks a free one.',
+      default: '3000',
+    }),
+  ),
+  DATABASE_URL: Type.Optional(
+    Type.String({
+      pattern: '^postgres(ql)?://.+',
+      description: 'Postgres 15 or newer. Unset: a Postgres of our own runs in DATA_DIR/postgres.',
+    }),
+  ),
+  DATA_DIR: Text('Where the embedded Postgres and the development key live.', './data'),
+  LOG_LEVEL: Type.Optional(
+    Type.Enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], {
+      description: 'The least severe log lines to print.',
+      default: 'info',
+    }),
+  ),
+  JWT_SECRET: Type.Optional(
+    Type.String({
+      minLength: 32,
+      description: 'The secret of HS256 tokens, at least 32 bytes (RFC 7518 3.2). Unset: development mode.',
+    }),
+  ),
+  JWT_ISSUER: Text('The `iss` that tokens must have.'),
+  JWT_AUDIENCE: Text('The `aud` that tokens must have.'),
+  ALLOWED_ORIGINS: Text(
+    'The web origins whose pages may connect to /ws, separated by commas. Unset: the server’s own address.',
+  ),
+  LIMIT_FRAME_BYTES: Whole('The longest WebSocket frame, in bytes; 0: no limit.', 64 * KIB),
+  LIMIT_FRAMES_PER_SECOND: Whole(
+    'Frames per second and session, with bursts of twice as many; 0: no limit.',
+    50,
+  ),
+  LIMIT_ROOMS_PER_SESSION: Whole('Rooms that one session may be in; 0: no limit.', 100),
+});
+type Environment = Static<typeof Environment>;
+
+export type LogLevel = 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent';
+
+/** What the server is told, checked and frozen. */
+export type Config = {
+  host: string;
+  port: number;
+  /** undefined: the embedded Postgres. */
+  databaseUrl: string | undefined;
+  dataDir: string;
+  logLevel: LogLevel;
+  /** undefined: development mode. */
+  jwtSecret: string | undefined;
+  jwtIssuer: string | undefined;
+  jwtAudience: string | undefined;
+  /** undefined: the server’s own address. */
+  allowedOrigins: readonly string[] | undefined;
+  limits: {
+    frameBytes: number;
+    framesPerSecond: number;
+    roomsPerSession: number;
+  };
+};
+
+const validator = Compile(Environment);
+
+/** Whether a host name or address reaches this machine only. A name such as 127.example.org does not. */
+export const isLoopback = (host: string): boolean =>
+  host === 'localhost' || host === '::1' || (isIPv4(host) && host.startsWith('127.'));
+
+function checkOrigin(origin: string): string {
+  if (!URL.canParse(origin) || new URL(origin).origin !== origin) {
+    throw new SetupError(
+      `ALLOWED_ORIGINS: “${origin}” is not an origin; write it as browsers do, such as https://chat.example.org.`,
+    );
+  }
+  return origin;
+}
+
+/**
+ * Reads the configuration. An empty variable counts as unset.
+ *
+ * @throws SetupError naming the variable that is wrong
+ */
+export function readConfig(environment: Record<string, string | undefined>): Config {
+  const given: Record<string, string> = {};
+  for (const [name, schema] of Object.entries(Environment.properties)) {
+    const value = environment[name] || (schema as { default?: string }).default;
+    if (value !== undefined) given[name] = value;
+  }
+  if (!validator.Check(given)) {
+    const [error] = validator.Errors(given);
+    throw new SetupError(`${error?.instancePath.slice(1)} ${error?.message}.`);
+  }
+  const env: Environment = given;
+  const host = env.HOST ?? '';
+  if (env.JWT_SECRET === undefined && !isLoopback(host)) {
+    throw new SetupError(
+      `HOST=${host} can be reached from other machines, but no key is configured, and without one anybody could ` +
+        'speak as anybody. Set JWT_SECRET (for example to the output of “openssl rand -base64 32”), or ' +
+        'HOST=127.0.0.1.',
+    );
+  }
+  if (Number(env.PORT) > 65_535) throw new SetupError('PORT must be at most 65535.');
+  return Object.freeze({
+    host,
+    port: Number(env.PORT),
+    databaseUrl: env.DATABASE_URL,
+    dataDir: env.DATA_DIR ?? '',
+    logLevel: env.LOG_LEVEL as LogLevel,
+    jwtSecret: env.JWT_SECRET,
+    jwtIssuer: env.JWT_ISSUER,
+    jwtAudience: env.JWT_AUDIENCE,
+    allowedOrigins: env.ALLOWED_ORIGINS?.split(',').map((origin) => checkOrigin(origin.trim())),
+    limits: Object.freeze({
+      frameBytes: Number(env.LIMIT_FRAME_BYTES),
+      framesPerSecond: Number(env.LIMIT_FRAMES_PER_SECOND),
+      roomsPerSession: Number(env.LIMIT_ROOMS_PER_SESSION),
+    }),
+  });
+}

@@ -1,0 +1,96 @@
+import Type, { type Static, type TObject } from 'typebox';
+
+const Empty = Type.Object({});
+const Code = Type.String({ description: 'The error code that the client got.' });
+const Count = Type.Integer({
+  minimum: 1,
+  description: 'How many refusals of this source and code this event stands for.',
+});
+const Since = Type.String({
+  description: 'When the instance saw the first of them: RFC 3339, UTC, microseconds.',
+});
+
+const Refusal = Type.Object({ code: Code, count: Count, since: Since });
+const HttpRefusal = Type.Object({
+  code: Code,
+  count: Count,
+  since: Since,
+  method: Type.String(),
+  route: Type.String({ description: 'The route as registered, or `*` where none matched.' }),
+});
+
+/** What an action means and what its `details` carry. */
+export type ActionSpec = { description: string; details: TObject };
+
+/**
+ * The audit vocabulary: the only actions there are. What did not happen has a name of its own, so that a
+ * filter on `MESSAGE_SENT` never shows a message that nobody got.
+ */
+export const actions = {
+  CONNECTED: {
+    description: 'A WebSocket session was opened.',
+    details: Type.Object({
+      user_agent: Type.Union([Type.String(), Type.Null()], { description: 'As the client named itself.' }),
+    }),
+  },
+  DISCONNECTED: {
+    description: 'A session ended, and with it its stay in every room; no LEFT is recorded for them.',
+    details: Type.Object({
+      code: Type.Integer({ description: 'WebSocket close code (RFC 6455 7.4); 1006: no close frame came.' }),
+      reason: Type.String({ description: 'The close reason, or the server’s own word for it.' }),
+      duration_ms: Type.Integer({ minimum: 0 }),
+      rooms: Type.Array(Type.String(), { description: 'The rooms that the session was in.' }),
+    }),
+  },
+  JOINED: { description: 'A user entered a room.', details: Empty },
+  LEFT: { description: 'A user left a room.', details: Empty },
+  MESSAGE_SENT: { description: 'A user said something in a room.', details: Empty },
+  CONNECTION_REFUSED: { description: 'A WebSocket handshake was refused.', details: Refusal },
+  MESSAGE_REFUSED: { description: 'A WebSocket frame was refused.', details: Refusal },
+  ACCESS_DENIED: { description: 'A request lacked a valid token or the right.', details: HttpRefusal },
+  REQUEST_REFUSED: { description: 'A request was refused for any other reason.', details: HttpRefusal },
+  AUDIT_READ: {
+    description: 'Somebody read the log.',
+    details: Type.Object({
+      path: Type.String({
+        description: 'What was read: the path, or `/ws` for a replay to a room’s member.',
+      }),
+      filters: Type.Record(Type.String(), Type.Union([Type.String(), Type.Array(Type.String())]), {
+        description: 'The filters as given.',
+      }),
+      rows: Type.Integer({ minimum: 0, description: 'How many events the answer holds.' }),
+    }),
+  },
+  AUDIT_STREAMED: { description: 'Somebody followed the log live.', details: Empty },
+  AUDIT_EXPORTED: { description: 'Somebody exported from the log.', details: Empty },
+  USER_KICKED: { description: 'An administrator ended a session.', details: Empty },
+  USER_BANNED: { description: 'An administrator banned a user.', details: Empty },
+  USER_UNBANNED: { description: 'An administrator lifted a ban.', details: Empty },
+  CONTENT_ERASED: { description: 'Content was erased from earlier events.', details: Empty },
+  RETENTION_APPLIED: { description: 'Expired events were dropped.', details: Empty },
+  HOLD_PLACED: { description: 'A legal hold was placed.', details: Empty },
+  HOLD_RELEASED: { description: 'A legal hold was released.', details: Empty },
+  SERVER_STARTED: {
+    description: 'An instance began to record.',
+    details: Type.Object({ version: Type.String(), node: Type.String(), postgres: Type.String() }),
+  },
+  SERVER_STOPPED: {
+    description: 'An instance stopped in good order.',
+    details: Type.Object({ uptime_ms: Type.Integer({ minimum: 0 }) }),
+  },
+  INSTANCE_LOST: { description: 'An instance disappeared without a word.', details: Empty },
+  EPOCH_STARTED: {
+    description: 'This log began, or began anew from an older state.',
+    details: Type.Object({ epoch: Type.String() }),
+  },
+  LOG_DAMAGED: { description: 'A check found the log damaged.', details: Empty },
+} as const satisfies Record<string, ActionSpec>;
+
+export type Action = keyof typeof actions;
+
+/** The details that an action carries. */
+export type DetailsOf<A extends Action> = Static<(typeof actions)[A]['details']>;
+
+export const actionNames = Object.keys(actions) as Action[];
+
+export const isAction = (text: string): text is Action => Object.hasOwn(actions, text);

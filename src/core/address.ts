@@ -1,0 +1,23 @@
+import { isIP } from 'node:net';
+
+const MAPPED = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i;
+
+/**
+ * An IP address in its one spelling: IPv4 dotted, IPv6 as RFC 5952 writes it, without zone; an IPv4-mapped
+ * IPv6 address is the IPv4 address that it means. Undefined when the text is no address.
+ */
+export function canonicalAddress(text: string): string | undefined {
+  const bare = text.split('%', 1)[0] ?? '';
+  const family = isIP(bare);
+  if (family === 4) return bare;
+  if (family !== 6) return undefined;
+  const mapped = MAPPED.exec(bare);
+  if (mapped !== null) return mapped[1];
+  // The URL parser serialises IPv6 hosts by RFC 5952 (WHATWG URL 3.5).
+  const host = new URL(`http://[${bare}]`).hostname.slice(1, -1);
+  const hex = /^::ffff:([0-9a-f]{1,4}):([0-9a-f]{1,4})$/.exec(host);
+  if (hex === null) return host;
+  const high = Number.parseInt(hex[1] ?? '', 16);
+  const low = Number.parseInt(hex[2] ?? '', 16);
+  return [high >> 8, high & 255, low >> 8, low & 255].join('.');
+}

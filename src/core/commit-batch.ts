@@ -1,0 +1,198 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { CodedError, OutcomeUnknownError, type Receipt } from './errors.ts';
+import { type PendingEvent, placeEvent } from './events.ts';
+import type { AuditEvent } from './schemas.ts';
+
+/** What the database gave a batch: the number of its first event and the time of all of them. */
+export type BatchReceipt = { first_seq: number; timestamp: string };
+
+/**
+ * Why an attempt to append failed, by what to do next:
+ * - `item`: the database refuses the data of an event; nothing was written. Find the guilty one.
+ * - `not_applied`: nothing was written. Try again.
+ * - `unknown`: it may have been written. Try the identical batch again under its number.
+ * - `fenced`: this writer's term or lease has ended; nothing was written. Take a new term.
+ */
+export type AppendFailure = 'item' | 'not_applied' | 'unknown' | 'fenced';
+
+export class AppendError extends Error {
+  readonly kind: AppendFailure;
+
+  constructor(kind: AppendFailure, message: string, cause: unknown) {
+    super(message, { cause });
+    this.name = 'AppendError';
+    this.kind = kind;
+  }
+}
+
+/** The writer's side of the database. */
+export type LogStore = {
+  /** Appends a batch in one statement. The same number again is a no-op that answers as the first did. */
+  append(number: number, batch: readonly PendingEvent[]): Promise<BatchReceipt>;
+  /** Ends the present term, so that no attempt still under way can commit, and says what became of a batch. */
+  resolve(number: number): Promise<BatchReceipt | null>;
+  /** Takes a new term after the old one was fenced. */
+  rejoin(): Promise<void>;
+};
+
+/** An event and the caller who waits for it. */
+export type Entry = {
+  pending: PendingEvent;
+  /** Milliseconds of the monotonic clock when it was queued. */
+  queuedAt: number;
+  resolve: (receipt: Receipt) => void;
+  reject: (error: CodedError) => void;
+};
+
+export type CommitOptions = {
+  store: LogStore;
+  /** Called with the events of a batch, in order, as soon as they are known to be durable. */
+  onCommit: (events: AuditEvent[]) => void;
+  /** How long a caller waits for an answer at most, in milliseconds from the time of queueing. */
+  deadlineMs: number;
+  /** Aborted when the process gives up; what is unknown then stays unknown. */
+  signal: AbortSignal;
+};
+
+const FIRST_BACKOFF_MS = 25;
+const MAX_BACKOFF_MS = 500;
+
+const unavailable = (cause: unknown): CodedError =>
+  new CodedError('audit_unavailable', 'The audit log cannot be written now; nothing was done.', { cause });
+
+/**
+ * Commits batches, one at a time, by this protocol:
+ *
+ *     attempt -- committed ----------------------------------------> answer with receipts
+ *        |------ item, and no attempt in doubt: split in two ------> attempt each half
+ *        |------ anything else: the identical batch again, until the deadline
+ *     deadline - no attempt in doubt -----------------------------> audit_unavailable
+ *        '------ in doubt: outcome_unknown, then fence, look up --> the truth, late
+ *
+ * It never guesses: an attempt without an answer stays in doubt until the database has said what it was.
+ */
+export class BatchCommitter {
+  readonly #options: CommitOptions;
+  /** The number of the next batch; a number names one batch for ever. */
+  #nextNumber = 1;
+  /** Why the last attempt failed; null while the log takes events. */
+  #trouble: string | null = null;
+
+  constructor(options: CommitOptions) {
+    this.#options = options;
+  }
+
+  /** Why the log cannot be written, in words for an operator; null when the last attempt succeeded. */
+  get trouble(): string | null {
+    return this.#trouble;
+  }
+
+  /** Commits the entries and answers every one of them. Never throws. */
+  async commit(entries: readonly Entry[]): Promise<void> {
+    const oldest = entries[0];
+    if (oldest === undefined) return;
+    const number = this.#nextNumber++;
+    const batch = entries.map((entry) => entry.pending);
+    const deadline = oldest.queuedAt + this.#options.deadlineMs;
+    let inDoubt = false;
+    let lastError: unknown;
+
+    for (let backoff = FIRST_BACKOFF_MS; ; backoff = Math.min(backoff * 2, MAX_BACKOFF_MS)) {
+      const failure = await this.#attempt(number, batch, deadline, (receipt) =>
+        this.#settle(entries, receipt),
+      );
+      if (failure === null) return;
+      lastError = failure;
+      this.#trouble = failure.message;
+      if (failure.kind === 'item') {
+        // The data is at fault, so a twin of this attempt that is still under way must fail as well.
+        return this.#split(entries, failure);
+      }
+      if (failure.kind === 'unknown') inDoubt = true;
+      if (failure.kind === 'fenced') {
+        // Whatever was in doubt can no longer commit unseen: under the new term the append first looks for
+        // the batch's number.
+        await this.#options.store.rejoin().catch((error: unknown) => {
+          lastError = error;
+        });
+      }
+      if (performance.now() + backoff >= deadline || this.#options.signal.aborted) break;
+      await delay(backoff, undefined, { signal: this.#options.signal }).catch(() => {});
+    }
+
+    if (inDoubt) await this.#leaveInDoubt(number, entries, lastError);
+    else for (const entry of entries) entry.reject(unavailable(lastError));
+  }
+
+  /** One attempt, no longer than until the deadline. Resolves with the failure, or null when it succeeded. */
+  async #attempt(
+    number: number,
+    batch: readonly PendingEvent[],
+    deadline: number,
+    succeed: (receipt: BatchReceipt) => void,
+  ): Promise<AppendError | null> {
+    const timer = new AbortController();
+    const timeout = delay(Math.max(0, deadline - performance.now()), undefined, {
+      signal: timer.signal,
+    }).then(() => {
+      throw new AppendError('unknown', 'the database has not answered in time', undefined);
+    });
+    try {
+      const receipt = await Promise.race([this.#options.store.append(number, batch), timeout]);
+      succeed(receipt);
+      return null;
+    } catch (error) {
+      if (error instanceof AppendError) return error;
+      throw error;
+    } finally {
+      timer.abort();
+      timeout.catch(() => {});
+    }
+  }
+
+  #settle(entries: readonly Entry[], { first_seq, timestamp }: BatchReceipt): void {
+    // From here on the batch is durable: a crash loses nothing that anybody was or will be told.
+    this.#trouble = null;
+    this.#options.onCommit(
+      entries.map(({ pending }, index) => placeEvent(pending, first_seq + index, timestamp)),
+    );
+    for (const { pending, resolve } of entries) resolve({ seq: pending.event.seq, timestamp });
+  }
+
+  async #split(entries: readonly Entry[], failure: AppendError): Promise<void> {
+    if (entries.length === 1) {
+      this.#trouble = null;
+      entries[0]?.reject(
+        new CodedError('invalid_text', 'The database refuses to keep this event as it is.', {
+          cause: failure,
+        }),
+      );
+      return;
+    }
+    const middle = Math.ceil(entries.length / 2);
+    await this.commit(entries.slice(0, middle));
+    await this.commit(entries.slice(middle));
+  }
+
+  /** Tells the senders that the outcome is unknown, then finds it out however long that takes. */
+  async #leaveInDoubt(number: number, entries: readonly Entry[], cause: unknown): Promise<void> {
+    const late = entries.map(({ reject }) => {
+      const { promise, resolve, reject: rejectLate } = Promise.withResolvers<Receipt>();
+      reject(new OutcomeUnknownError(promise, cause));
+      return { resolve, reject: rejectLate };
+    });
+    const waiting = entries.map((entry, index) => ({ ...entry, ...late[index] }));
+    const { store, signal } = this.#options;
+    for (let backoff = FIRST_BACKOFF_MS; !signal.aborted; backoff = Math.min(backoff * 2, MAX_BACKOFF_MS)) {
+      try {
+        const receipt = await store.resolve(number);
+        if (receipt !== null) this.#settle(waiting, receipt);
+        else for (const entry of waiting) entry.reject(unavailable(cause));
+        return;
+      } catch (error) {
+        this.#trouble = error instanceof Error ? error.message : String(error);
+        await delay(backoff, undefined, { signal }).catch(() => {});
+      }
+    }
+  }
+}

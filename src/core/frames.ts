@@ -1,0 +1,146 @@
+import Type, { type Static, type TSchema } from 'typebox';
+import { Compile } from 'typebox/compile';
+import { CodedError, type ErrorCode } from './errors.ts';
+import { isName, isStorable, MAX_NAME_BYTES } from './text.ts';
+
+const Ref = Type.Optional(
+  Type.String({ maxLength: 64, description: 'The client’s own label, echoed back.' }),
+);
+const strict = { additionalProperties: false };
+
+/** A place in the log that the client has seen. */
+export const Since = Type.Object(
+  {
+    epoch: Type.String({ maxLength: 36 }),
+    seq: Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }),
+  },
+  strict,
+);
+export type Since = Static<typeof Since>;
+
+export const JoinFrame = Type.Object(
+  { type: Type.Literal('join'), room: Type.String(), ref: Ref, since: Type.Optional(Since) },
+  strict,
+);
+export const LeaveFrame = Type.Object({ type: Type.Literal('leave'), room: Type.String(), ref: Ref }, strict);
+export const MessageFrame = Type.Object(
+  { type: Type.Literal('message'), room: Type.Optional(Type.String()), text: Type.String(), ref: Ref },
+  strict,
+);
+
+export type JoinFrame = Static<typeof JoinFrame>;
+export type LeaveFrame = Static<typeof LeaveFrame>;
+export type MessageFrame = Static<typeof MessageFrame>;
+/** What a client may send. */
+export type ClientFrame = JoinFrame | LeaveFrame | MessageFrame;
+
+/** What the server sends. */
+export type ServerFrame =
+  | {
+      type: 'welcome';
+      session_id: string;
+      user_id: string;
+      epoch: string;
+      seq: number;
+      timestamp: string;
+      rooms: string[];
+    }
+  | {
+      type: 'joined';
+      room: string;
+      user_id: string;
+      seq: number;
+      timestamp: string;
+      /** To the joiner after `since` only: how many messages were replayed, and whether more would have been. */
+      replayed?: number;
+      truncated?: boolean;
+    }
+  | { type: 'left'; room: string; user_id: string; seq: number; timestamp: string }
+  | { type: 'reset'; room: string; epoch: string; first_seq: number; seq: number }
+  | {
+      type: 'message';
+      room: string;
+      user_id: string;
+      text: string;
+      seq: number;
+      timestamp: string;
+      ref?: string;
+    }
+  /** `seq` and `timestamp` are null when there was nothing to record: leaving a room that one is not in. */
+  | { type: 'ack'; ref: string; seq: number | null; timestamp: string | null }
+  | { type: 'error'; code: ErrorCode; message: string; ref?: string };
+
+/** A frame was refused; `ref` is the client's label where it could be read. */
+export class FrameError extends CodedError {
+  readonly ref: string | undefined;
+
+  constructor(code: ErrorCode, message: string, ref?: string) {
+    super(code, message);
+    this.name = 'FrameError';
+    this.ref = ref;
+  }
+}
+
+const compile = <T extends TSchema>(schema: T) => Compile(schema);
+const validators = {
+  join: compile(JoinFrame),
+  leave: compile(LeaveFrame),
+  message: compile(MessageFrame),
+};
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+function refOf(value: Record<string, unknown>): string | undefined {
+  return typeof value.ref === 'string' && value.ref.length <= 64 ? value.ref : undefined;
+}
+
+function parseObject(text: string): ClientFrame {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw Object.assign(new FrameError('bad_frame', 'The frame is not valid JSON.'), { cause });
+  }
+  if (!isObject(value)) throw new FrameError('bad_frame', 'The frame is not a JSON object.');
+  const ref = refOf(value);
+  const { type } = value;
+  if (typeof type !== 'string' || !Object.hasOwn(validators, type)) {
+    throw new FrameError('bad_frame', 'The frame’s “type” must be join, leave or message.', ref);
+  }
+  const validator = validators[type as keyof typeof validators];
+  // JSON.parse makes an own `__proto__` key, which the compiled check does not count as a key.
+  if (Object.hasOwn(value, '__proto__') || !validator.Check(value)) {
+    const [error] = validator.Errors(value);
+    const where = error === undefined || error.instancePath === '' ? 'the frame' : error.instancePath;
+    throw new FrameError('bad_frame', `A ${type} frame is malformed: ${where} ${error?.message ?? ''}.`, ref);
+  }
+  return value;
+}
+
+/**
+ * Reads one text frame. Text whose first non-blank character is not `{` is a message with that very text, so
+ * that a person at `wscat` can just type.
+ *
+ * @throws FrameError `bad_frame` or `invalid_text`
+ */
+export function parseFrame(text: string): ClientFrame {
+  const frame: ClientFrame = text.trimStart().startsWith('{') ? parseObject(text) : { type: 'message', text };
+  if (frame.type === 'message') {
+    if (frame.text === '') throw new FrameError('invalid_text', 'The text is empty.', frame.ref);
+    if (!isStorable(frame.text)) {
+      throw new FrameError('invalid_text', 'The text holds NUL or a lone surrogate.', frame.ref);
+    }
+  }
+  if (frame.room !== undefined && !isName(frame.room)) {
+    throw new FrameError(
+      'bad_frame',
+      `A room’s name is 1-${MAX_NAME_BYTES} bytes of UTF-8 without control characters.`,
+      frame.ref,
+    );
+  }
+  return frame;
+}
+
+/** The bytes of a frame, made once however many sockets get them. */
+export const frameBytes = (frame: ServerFrame): Buffer => Buffer.from(JSON.stringify(frame));

@@ -1,0 +1,130 @@
+import type { Entry } from './commit-batch.ts';
+import { CodedError, type Receipt } from './errors.ts';
+import type { PendingEvent } from './events.ts';
+
+export type GroupCommitOptions = {
+  /** Commits a batch and answers every entry of it; the next batch starts when it resolves. Must not throw. */
+  commit: (entries: readonly Entry[]) => Promise<void>;
+  /** The most events and bytes of one batch. A single larger event makes a batch of its own. */
+  maxBatchEvents: number;
+  maxBatchBytes: number;
+  /** The most events and bytes that may wait; beyond, callers get `overloaded`. */
+  maxQueueEvents: number;
+  maxQueueBytes: number;
+  /** How long an event may wait for its batch to start, in milliseconds; then its caller gets `audit_unavailable`. */
+  deadlineMs: number;
+};
+
+/**
+ * Group commit without a timer: while one batch commits, the next one gathers. At low load an event waits
+ * for nobody; at high load batches grow with what the disk takes.
+ */
+export class GroupCommit {
+  readonly #options: GroupCommitOptions;
+  /** Events that no batch has taken yet, oldest first. */
+  #queue: Entry[] = [];
+  /** The bytes of `#queue`. */
+  #queueBytes = 0;
+  /** Whether a batch is under way, or about to start in this turn of the event loop. */
+  #busy = false;
+  /** Runs out when the oldest queued event has waited too long; set only while the queue is not empty. */
+  #expiry: NodeJS.Timeout | undefined;
+  #closed = false;
+  /** Called when the queue is empty and nothing is under way; set by `close`. */
+  #whenIdle: (() => void) | undefined;
+
+  constructor(options: GroupCommitOptions) {
+    this.#options = options;
+  }
+
+  /** How many events wait for their batch. */
+  get queued(): number {
+    return this.#queue.length;
+  }
+
+  /**
+   * Queues an event; resolves once it is durable.
+   *
+   * @throws CodedError `overloaded` when the queue is full or closed, `audit_unavailable`, `invalid_text`;
+   *   OutcomeUnknownError
+   */
+  add(pending: PendingEvent): Promise<Receipt> {
+    const { maxQueueEvents, maxQueueBytes } = this.#options;
+    if (this.#closed) {
+      return Promise.reject(new CodedError('audit_unavailable', 'The server is shutting down.'));
+    }
+    if (this.#queue.length >= maxQueueEvents || this.#queueBytes + pending.bytes > maxQueueBytes) {
+      return Promise.reject(new CodedError('overloaded', 'Too many events wait to be recorded; try again.'));
+    }
+    const { promise, resolve, reject } = Promise.withResolvers<Receipt>();
+    this.#queue.push({ pending, queuedAt: performance.now(), resolve, reject });
+    this.#queueBytes += pending.bytes;
+    if (this.#busy) this.#armExpiry();
+    else {
+      this.#busy = true;
+      // Let the frames of every socket that this turn of the event loop reads share the first batch.
+      setImmediate(() => void this.#run());
+    }
+    return promise;
+  }
+
+  /** Takes no more events; resolves when all that were taken are answered. */
+  close(): Promise<void> {
+    this.#closed = true;
+    if (!this.#busy) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#whenIdle = resolve;
+    });
+  }
+
+  async #run(): Promise<void> {
+    while (this.#queue.length > 0) {
+      const batch = this.#takeBatch();
+      this.#armExpiry();
+      await this.#options.commit(batch);
+    }
+    this.#busy = false;
+    this.#whenIdle?.();
+  }
+
+  #takeBatch(): Entry[] {
+    const { maxBatchEvents, maxBatchBytes } = this.#options;
+    let bytes = 0;
+    let count = 0;
+    for (const { pending } of this.#queue) {
+      if (count === maxBatchEvents || (count > 0 && bytes + pending.bytes > maxBatchBytes)) break;
+      bytes += pending.bytes;
+      count += 1;
+    }
+    this.#queueBytes -= bytes;
+    return this.#queue.splice(0, count);
+  }
+
+  #armExpiry(): void {
+    const oldest = this.#queue[0];
+    if (oldest === undefined) {
+      clearTimeout(this.#expiry);
+      this.#expiry = undefined;
+    } else if (this.#expiry === undefined) {
+      const wait = oldest.queuedAt + this.#options.deadlineMs - performance.now();
+      this.#expiry = setTimeout(() => this.#expire(), Math.max(1, Math.ceil(wait)));
+    }
+  }
+
+  #expire(): void {
+    this.#expiry = undefined;
+    const tooOld = performance.now() - this.#options.deadlineMs;
+    let count = 0;
+    for (const entry of this.#queue) {
+      if (entry.queuedAt > tooOld) break;
+      this.#queueBytes -= entry.pending.bytes;
+      // It was never sent to the database, so this is certain.
+      entry.reject(
+        new CodedError('audit_unavailable', 'The audit log cannot be written now; nothing was done.'),
+      );
+      count += 1;
+    }
+    this.#queue.splice(0, count);
+    this.#armExpiry();
+  }
+}

@@ -1,0 +1,221 @@
+import type { AuditEvent } from './schemas.ts';
+
+/** Takes events in `seq` order, each once; the next ones come when its promise resolves. */
+export type TailHandler = (events: readonly AuditEvent[]) => void | Promise<void>;
+
+export type TailOptions = {
+  /** The first seq that is not known yet. */
+  next: number;
+  /** Reads committed events from `from` on, in order and without gaps, at most `limit`. */
+  read: (from: number, limit: number) => Promise<AuditEvent[]>;
+  /** How many events, and bytes of their messages, are kept for readers who are nearly up to date. */
+  maxRecentEvents: number;
+  maxRecentBytes: number;
+  /** A read failed, or a subscriber threw and was ended. */
+  onError: (error: unknown) => void;
+};
+
+const PAGE = 500;
+
+const weigh = (event: AuditEvent): number => event.message?.length ?? 0;
+
+/**
+ * The committed log as this instance sees it: events go out in `seq` order, each once, to any number of
+ * subscribers. What this instance committed comes from memory when it is next; everything else, and
+ * everything for a subscriber that fell behind, is read from the database at the subscriber's pace.
+ */
+export class Tail {
+  readonly #options: TailOptions;
+  readonly #subscriptions = new Set<Subscription>();
+  /** The first seq that is not known yet; all below are committed. */
+  #next: number;
+  /** The newest known events, contiguous, ending with `#next - 1`. */
+  #recent: AuditEvent[] = [];
+  /** The weight of `#recent`. */
+  #recentBytes = 0;
+  /** The read under way, if any. */
+  #reading: Promise<void> | undefined;
+  /** A hint came while a read was under way. */
+  #readAgain = false;
+  #closed = false;
+
+  constructor(options: TailOptions) {
+    this.#options = options;
+    this.#next = options.next;
+  }
+
+  /** The first seq that is not known yet. */
+  get next(): number {
+    return this.#next;
+  }
+
+  /** Takes events that this instance committed: contiguous and in order, but not necessarily the next ones. */
+  offer(events: readonly AuditEvent[]): void {
+    const first = events[0];
+    if (first === undefined) return;
+    if (first.seq > this.#next) void this.wake();
+    else this.#append(events);
+  }
+
+  /** A hint that there may be more in the database. Resolves when all that was there has been taken. */
+  wake(): Promise<void> {
+    if (this.#reading !== undefined) {
+      this.#readAgain = true;
+      return this.#reading;
+    }
+    this.#reading = this.#readOn().finally(() => {
+      this.#reading = undefined;
+    });
+    return this.#reading;
+  }
+
+  /**
+   * Starts to hand events on, from `from` (default: what comes next). A handler that returns nothing is
+   * called within `offer`; one that returns a promise is paced by it.
+   */
+  subscribe(onEvents: TailHandler, from: number = this.#next): Subscription {
+    const subscription = new Subscription(from, onEvents, {
+      next: () => this.#next,
+      recent: (seq) => this.#sliceRecent(seq),
+      read: this.#options.read,
+      onError: (error) => {
+        this.#subscriptions.delete(subscription);
+        this.#options.onError(error);
+      },
+      onClose: () => this.#subscriptions.delete(subscription),
+    });
+    this.#subscriptions.add(subscription);
+    subscription.pump();
+    return subscription;
+  }
+
+  /** Ends every subscription; resolves when no read is under way. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const subscription of this.#subscriptions) subscription.close();
+    await this.#reading;
+  }
+
+  async #readOn(): Promise<void> {
+    try {
+      do {
+        this.#readAgain = false;
+        for (;;) {
+          const events = await this.#options.read(this.#next, PAGE);
+          if (this.#closed || events.length === 0) break;
+          this.#append(events);
+          if (events.length < PAGE) break;
+        }
+      } while (this.#readAgain && !this.#closed);
+    } catch (error) {
+      // The next hint or poll tries again; nothing is skipped, because `#next` has not moved.
+      this.#options.onError(error);
+    }
+  }
+
+  #append(events: readonly AuditEvent[]): void {
+    const skip = this.#next - (events[0]?.seq ?? this.#next);
+    // A read and a commit may bring the same events; what is known is not taken twice.
+    const fresh = skip > 0 ? events.slice(skip) : events;
+    if (fresh.length === 0) return;
+    for (const event of fresh) {
+      this.#recent.push(event);
+      this.#recentBytes += weigh(event);
+    }
+    this.#next += fresh.length;
+    this.#trim();
+    for (const subscription of this.#subscriptions) subscription.pump();
+  }
+
+  #trim(): void {
+    const { maxRecentEvents, maxRecentBytes } = this.#options;
+    // Half is dropped at a time, so that the array is not moved for every batch.
+    if (this.#recent.length <= 2 * maxRecentEvents && this.#recentBytes <= 2 * maxRecentBytes) return;
+    let drop = Math.max(0, this.#recent.length - maxRecentEvents);
+    for (const event of this.#recent.slice(0, drop)) this.#recentBytes -= weigh(event);
+    while (this.#recentBytes > maxRecentBytes && drop < this.#recent.length) {
+      const event = this.#recent[drop];
+      if (event !== undefined) this.#recentBytes -= weigh(event);
+      drop += 1;
+    }
+    this.#recent = this.#recent.slice(drop);
+  }
+
+  #sliceRecent(seq: number): readonly AuditEvent[] | undefined {
+    const start = seq - (this.#next - this.#recent.length);
+    return start < 0 ? undefined : this.#recent.slice(start, start + PAGE);
+  }
+}
+
+type Source = {
+  next: () => number;
+  /** The known events from a seq on; undefined when they are no longer kept in memory. */
+  recent: (seq: number) => readonly AuditEvent[] | undefined;
+  read: TailOptions['read'];
+  onError: (error: unknown) => void;
+  onClose: () => void;
+};
+
+/** One reader of the tail and how far it has come. */
+export class Subscription {
+  readonly #onEvents: TailHandler;
+  readonly #source: Source;
+  /** The first seq that was not handed on yet. */
+  #position: number;
+  /** Whether a handler or a read is under way. */
+  #busy = false;
+  #closed = false;
+
+  constructor(position: number, onEvents: TailHandler, source: Source) {
+    this.#position = position;
+    this.#onEvents = onEvents;
+    this.#source = source;
+  }
+
+  /** Hands on what is known. */
+  pump(): void {
+    if (this.#busy || this.#closed) return;
+    try {
+      while (!this.#closed && this.#position < this.#source.next()) {
+        const events = this.#source.recent(this.#position);
+        if (events === undefined) return this.#goOn(this.#readPage());
+        const result = this.#hand(events);
+        if (result !== undefined) return this.#goOn(result);
+      }
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  /** Hands on nothing more. */
+  close(): void {
+    this.#closed = true;
+    this.#source.onClose();
+  }
+
+  #hand(events: readonly AuditEvent[]): void | Promise<void> {
+    this.#position += events.length;
+    return this.#onEvents(events);
+  }
+
+  async #readPage(): Promise<void> {
+    const events = await this.#source.read(this.#position, PAGE);
+    if (!this.#closed && events.length > 0) await this.#hand(events);
+  }
+
+  #goOn(step: Promise<void>): void {
+    this.#busy = true;
+    step.then(
+      () => {
+        this.#busy = false;
+        this.pump();
+      },
+      (error: unknown) => this.#fail(error),
+    );
+  }
+
+  #fail(error: unknown): void {
+    this.#closed = true;
+    this.#source.onError(error);
+  }
+}

@@ -1,0 +1,25 @@
+/** A rate limit that allows bursts: `perSecond` tokens flow in, at most `burst` are kept, each act takes one. */
+export class TokenBucket {
+  readonly #perSecond: number;
+  readonly #burst: number;
+  #tokens: number;
+  #at: number;
+
+  /** @param perSecond 0 switches the limit off  @param now milliseconds of a monotonic clock */
+  constructor(perSecond: number, burst: number, now: number) {
+    this.#perSecond = perSecond;
+    this.#burst = burst;
+    this.#tokens = burst;
+    this.#at = now;
+  }
+
+  /** Takes a token; false when there is none. */
+  take(now: number): boolean {
+    if (this.#perSecond === 0) return true;
+    this.#tokens = Math.min(this.#burst, this.#tokens + ((now - this.#at) / 1_000) * this.#perSecond);
+    this.#at = now;
+    if (this.#tokens < 1) return false;
+    this.#tokens -= 1;
+    return true;
+  }
+}
