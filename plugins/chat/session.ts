@@ -420,11 +420,12 @@ export class Session {
     this.#wake();
     this.#tellError(error, undefined);
     this.close(1013, 'the audit log cannot be written');
-    if (!(error instanceof OutcomeUnknownError)) return this.#finishEnd(false);
-    error.settled.then(
-      () => this.#recordEnd(1013, 'the audit log cannot be written'),
-      () => this.#finishEnd(false),
-    );
+    if (error instanceof OutcomeUnknownError) {
+      error.settled.then(
+        () => this.#recordEnd(1013, 'the audit log cannot be written'),
+        () => this.#finishEnd(false),
+      );
+    } else this.#finishEnd(false);
   }
 
   /** The socket is closed. What was received before is handled still; then the end goes on record. */

@@ -20,7 +20,7 @@ type Fields = {
   ip?: string | null;
 };
 type DetailsField<A extends Action> =
-  {} extends DetailsOf<A> ? { details?: DetailsOf<A> } : { details: DetailsOf<A> };
+  Record<never, never> extends DetailsOf<A> ? { details?: DetailsOf<A> } : { details: DetailsOf<A> };
 
 /** What a caller of `record` hands in. Absent fields are null in the log. */
 export type Draft = { [A in Action]: { action: A } & Fields & DetailsField<A> }[Action];

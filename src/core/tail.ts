@@ -178,9 +178,11 @@ export class Subscription {
     try {
       while (!this.#closed && this.#position < this.#source.next()) {
         const events = this.#source.recent(this.#position);
-        if (events === undefined) return this.#goOn(this.#readPage());
-        const result = this.#hand(events);
-        if (result !== undefined) return this.#goOn(result);
+        const step = events === undefined ? this.#readPage() : this.#hand(events);
+        if (step !== undefined) {
+          this.#goOn(step);
+          return;
+        }
       }
     } catch (error) {
       this.#fail(error);

@@ -1,0 +1,77 @@
+import { connect, createServer, type Socket } from 'node:net';
+import type { Test } from 'tap';
+
+/**
+ * What the proxy does with traffic between the server and its database:
+ * - `pass`: nothing
+ * - `refuse`: new connections are cut at once, and so are the open ones
+ * - `swallow-answers`: what the server asks arrives; the answers do not
+ * - `swallow-all`: nothing arrives any more, and nobody is told
+ */
+export type Mode = 'pass' | 'refuse' | 'swallow-answers' | 'swallow-all';
+
+export type Proxy = {
+  /** The database's URL through the proxy. */
+  url: string;
+  setMode: (mode: Mode) => void;
+  /** Cuts every open connection; new ones are treated by the mode. */
+  cut: () => void;
+  /** Calls back, once, with what the server sends next that contains the text, before it is passed on. */
+  onRequest: (text: string, callback: () => void) => void;
+};
+
+/** A TCP proxy in front of a database, for faults that a test can switch on and off. */
+export async function proxy(t: Test, databaseUrl: string): Promise<Proxy> {
+  const target = new URL(databaseUrl);
+  const pairs = new Set<[Socket, Socket]>();
+  let mode: Mode = 'pass';
+  let watch: { text: string; callback: () => void } | undefined;
+
+  const cut = (): void => {
+    for (const pair of pairs) for (const socket of pair) socket.destroy();
+  };
+  const server = createServer((near) => {
+    if (mode === 'refuse') {
+      near.destroy();
+      return;
+    }
+    const far = connect(Number(target.port), target.hostname);
+    const pair: [Socket, Socket] = [near, far];
+    pairs.add(pair);
+    const end = (): void => {
+      pairs.delete(pair);
+      near.destroy();
+      far.destroy();
+    };
+    for (const socket of pair) socket.on('error', end).on('close', end);
+    near.on('data', (chunk) => {
+      if (watch !== undefined && chunk.includes(watch.text)) {
+        const { callback } = watch;
+        watch = undefined;
+        callback();
+      }
+      if (mode !== 'swallow-all') far.write(chunk);
+    });
+    far.on('data', (chunk) => {
+      if (mode === 'pass' || mode === 'refuse') near.write(chunk);
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.teardown(() => {
+    cut();
+    server.close();
+  });
+  const url = new URL(databaseUrl);
+  url.port = String((server.address() as { port: number }).port);
+  return {
+    url: url.href,
+    setMode: (next) => {
+      mode = next;
+      if (next === 'refuse') cut();
+    },
+    cut,
+    onRequest: (text, callback) => {
+      watch = { text, callback };
+    },
+  };
+}
