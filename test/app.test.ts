@@ -20,12 +20,9 @@ const OURS = [
 
 test('the plugins are registered in this order', async (t) => {
   const { app } = await build(t);
-  const registered = app
-    .printPlugins()
-    .split('\n')
-    .flatMap((line) => /[├└]── (\S+)/.exec(line)?.[1] ?? []);
+  const topLevel = app.printPlugins().matchAll(/^[├└]─[─┬] (\S+)/gm);
   t.strictSame(
-    registered.filter((name) => !name.startsWith('@') && !name.startsWith('_') && name !== 'bound'),
+    [...topLevel].map(([, name]) => name).filter((name) => name !== 'bound'),
     OURS,
   );
 });
