@@ -7,6 +7,7 @@ import {
 } from '../src/core/commit-batch.ts';
 import type { PendingEvent } from '../src/core/events.ts';
 import type { Db } from './client.ts';
+import { utc } from './sql.ts';
 
 /** What a Postgres error carries, as far as we look at it. */
 type PgError = Error & { code?: string; severity?: string; constraint?: string };
@@ -20,8 +21,6 @@ const isPgError = (error: unknown): error is PgError => error instanceof Error;
 export function classifyAppendFailure(error: unknown): AppendFailure {
   if (!isPgError(error) || error.code === undefined) return 'unknown';
   const { code, severity, constraint } = error;
-  // Nothing was sent: there was nobody to send it to.
-  if (code === 'ECONNREFUSED' || code === 'ENOENT' || code === 'ENOTFOUND') return 'not_applied';
   if (code === 'MB001') return 'fenced';
   // Refused at connecting, before any statement: too many connections, starting up, shutting down, no such role.
   if (code === '53300' || code === '57P03' || code.startsWith('28') || code.startsWith('3D'))
@@ -42,11 +41,19 @@ const describe = (error: unknown): string =>
     ? `the database answered ${error.code}`
     : 'the database does not answer';
 
-async function translated<T>(work: Promise<T>): Promise<T> {
+/**
+ * Works on one connection; failures become AppendErrors. Until there is a connection nothing has been sent, so
+ * whatever goes wrong before is certain.
+ */
+async function onConnection<T>(db: Db, work: (connection: Db) => Promise<T>): Promise<T> {
+  let connected = false;
   try {
-    return await work;
+    return await db.connection().execute((connection) => {
+      connected = true;
+      return work(connection);
+    });
   } catch (error) {
-    throw new AppendError(classifyAppendFailure(error), describe(error), error);
+    throw new AppendError(connected ? classifyAppendFailure(error) : 'not_applied', describe(error), error);
   }
 }
 
@@ -116,28 +123,31 @@ export class PostgresLogStore implements LogStore {
   }
 
   append(number: number, batch: readonly PendingEvent[]): Promise<BatchReceipt> {
-    return translated(appendBatch(this.#db, { id: this.id, term: this.#term }, number, batch));
+    const writer = { id: this.id, term: this.#term };
+    return onConnection(this.#db, (connection) => appendBatch(connection, writer, number, batch));
   }
 
   async resolve(number: number): Promise<BatchReceipt | null> {
     // Waits for an attempt still under way, and stops all later ones; then the answer is final.
     await this.rejoin();
-    const { rows } = await translated(
+    const { rows } = await onConnection(this.#db, (connection) =>
       sql<{ first_seq: string; at: string }>`
-        select first_seq, to_char(timestamp at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as at
-        from public.audit_batch where writer = ${this.id} and number = ${number}`.execute(this.#db),
+        select first_seq, ${utc(sql.ref('timestamp'))} as at
+        from public.audit_batch where writer = ${this.id} and number = ${number}`.execute(connection),
     );
     const row = rows[0];
     return row === undefined ? null : { first_seq: Number(row.first_seq), timestamp: row.at };
   }
 
   async rejoin(): Promise<void> {
-    this.#term = await translated(joinWriters(this.#db, this.id));
+    this.#term = await onConnection(this.#db, (connection) => joinWriters(connection, this.id));
   }
 
   /** Prolongs the lease, taking a new term if it has run out. */
   async renew(): Promise<void> {
-    if (!(await translated(renewLease(this.#db, this.id, this.#term)))) await this.rejoin();
+    const term = this.#term;
+    const renewed = await onConnection(this.#db, (connection) => renewLease(connection, this.id, term));
+    if (!renewed) await this.rejoin();
   }
 
   /** Gives the lease back. */

@@ -14,6 +14,8 @@ import type { AuditEvent } from '../src/core/schemas.ts';
 const MIB = 1024 * 1024;
 /** How long a caller of `record` waits for an answer at most (promise 2 of the log). */
 const DEADLINE_MS = 5_000;
+/** The database ends an append that waits for a lock after 1 s (db/client.ts); with room for the way there. */
+const ATTEMPT_MS = 1_200;
 const LIMITS = {
   maxBatchEvents: 512,
   maxBatchBytes: MIB,
@@ -88,6 +90,7 @@ export default fp(
         for (const listener of listeners) listener(events);
       },
       deadlineMs: DEADLINE_MS,
+      attemptMs: ATTEMPT_MS,
       signal: ended.signal,
     });
     const group = new GroupCommit({

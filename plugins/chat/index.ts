@@ -184,7 +184,10 @@ export default fp(
         tags: ['chat'],
         security: [{ token: [] }],
         querystring,
-        response: problems(400, 401, 403, 426, 503),
+        response: {
+          101: { description: 'The connection speaks WebSocket from here on', type: 'null' },
+          ...problems(400, 401, 403, 426, 503),
+        },
       },
       onRequest: async (request) => {
         if (!request.ws) return;

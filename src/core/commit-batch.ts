@@ -50,6 +50,8 @@ export type CommitOptions = {
   onCommit: (events: AuditEvent[]) => void;
   /** How long a caller waits for an answer at most, in milliseconds from the time of queueing. */
   deadlineMs: number;
+  /** How long an attempt that the database refuses may take; none is begun that could outlast the deadline. */
+  attemptMs: number;
   /** Aborted when the process gives up; what is unknown then stays unknown. */
   signal: AbortSignal;
 };
@@ -116,8 +118,9 @@ export class BatchCommitter {
           lastError = error;
         });
       }
-      if (performance.now() + backoff >= deadline || this.#options.signal.aborted) break;
-      await delay(backoff, undefined, { signal: this.#options.signal }).catch(() => {});
+      const { attemptMs, signal } = this.#options;
+      if (performance.now() + backoff + attemptMs >= deadline || signal.aborted) break;
+      await delay(backoff, undefined, { signal }).catch(() => {});
     }
 
     if (inDoubt) await this.#leaveInDoubt(number, entries, lastError);

@@ -34,7 +34,10 @@ export class Client {
     });
     socket.on('error', () => {});
     this.closed = new Promise((resolve) => {
-      socket.on('close', (code, reason) => resolve({ code, reason: reason.toString() }));
+      socket.on('close', (code, reason) => {
+        resolve({ code, reason: reason.toString() });
+        this.#wake();
+      });
     });
   }
 
@@ -56,7 +59,6 @@ export class Client {
       if (this.socket.readyState === WebSocket.CLOSED) throw new Error(`closed while waiting for ${type}`);
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
-        this.socket.once('close', () => resolve());
       });
     }
   }
