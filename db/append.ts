@@ -9,6 +9,9 @@ import type { PendingEvent } from '../src/core/events.ts';
 import type { Db } from './client.ts';
 import { utc } from './sql.ts';
 
+/** No batch has this number; batches count from 1. */
+const PROBE_NUMBER = 0;
+
 /** What a Postgres error carries, as far as we look at it. */
 type PgError = Error & { code?: string; severity?: string; constraint?: string };
 
@@ -148,6 +151,19 @@ export class PostgresLogStore implements LogStore {
     const term = this.#term;
     const renewed = await onConnection(this.#db, (connection) => renewLease(connection, this.id, term));
     if (!renewed) await this.rejoin();
+  }
+
+  /** Appends an event and takes it back, to see whether the log can be written; leaves no gap and no row. */
+  async probe(pending: PendingEvent): Promise<void> {
+    const writer = { id: this.id, term: this.#term };
+    await onConnection(this.#db, async (connection) => {
+      const transaction = await connection.startTransaction().execute();
+      try {
+        await appendBatch(transaction, writer, PROBE_NUMBER, [pending]);
+      } finally {
+        await transaction.rollback().execute();
+      }
+    });
   }
 
   /** Gives the lease back. */

@@ -128,17 +128,25 @@ export default fp(
       }
     }
 
+    /** A renewed lease says that the database can be written; after a failed append, only an append says more. */
+    async function tryToWrite(): Promise<void> {
+      await store.renew();
+      if (committer.trouble === null) return;
+      const draft: Draft = { action: 'SERVER_STOPPED', details: { uptime_ms: 0 } };
+      await store.probe(prepareEvent(draft, instance, Date.now()));
+    }
+
     /** The last check, shared by those who ask at the same time. */
     let lastCheck: { at: number; answer: Promise<string | null> } | undefined;
     function check(): Promise<string | null> {
       const now = performance.now();
       if (lastCheck !== undefined && now - lastCheck.at < CHECK_FRESH_MS) return lastCheck.answer;
       const timeout = delay(CHECK_TIMEOUT_MS, 'the database does not answer in time', { ref: false });
-      const renewed = store.renew().then(
-        () => committer.trouble,
+      const answer = tryToWrite().then(
+        () => null,
         (error: Error) => error.message,
       );
-      lastCheck = { at: now, answer: Promise.race([renewed, timeout]) };
+      lastCheck = { at: now, answer: Promise.race([answer, timeout]) };
       return lastCheck.answer;
     }
 

@@ -53,9 +53,8 @@ test('promise 1: without the database a message is refused, nobody receives it, 
   await bob.next('welcome');
 
   between.setMode('refuse');
-  const ready = await server.get('/health/ready');
-  t.equal(ready.status, 503);
-  t.match(await problemIn(ready), { code: 'not_ready', detail: /database/ });
+  await until('it is not ready', async () => (await server.get('/health/ready')).status === 503);
+  t.match(await problemIn(await server.get('/health/ready')), { code: 'not_ready', detail: /database/ });
   const sentAt = performance.now();
   alice.send({ type: 'message', text: 'lost', ref: 'lost' });
   const error = await alice.next('error');
