@@ -35,10 +35,10 @@ const querystring = Type.Object(
         examples: ['alice'],
       }),
     ),
+    // No default here: Ajv would fill it in, and a token that is not for the lobby must still be able to connect.
     room: Type.Optional(
       Type.String({
-        description: 'The first room; empty joins none.',
-        default: DEFAULT_ROOM,
+        description: `The first room; empty joins none. Default: ${DEFAULT_ROOM}.`,
         examples: ['lobby'],
       }),
     ),

@@ -248,7 +248,8 @@ export class Session {
   /** Handles one frame; a promise when the next frame must wait for it. */
   #handle(text: string): Promise<unknown> | undefined {
     try {
-      if (this.#draining) throw new CodedError('overloaded', 'The server is shutting down.');
+      if (this.#draining)
+        throw new FrameError('overloaded', 'The server is shutting down.', this.#refIn(text));
       if (!this.#bucket.take(performance.now())) {
         throw new FrameError('rate_limited', 'Too many frames; wait a moment.', this.#refIn(text));
       }
