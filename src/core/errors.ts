@@ -11,7 +11,6 @@ export const errorCodes = {
   origin_not_allowed: { status: 403, title: 'This origin may not connect' },
   host_not_allowed: { status: 403, title: 'This host name is not served' },
   not_found: { status: 404, title: 'There is nothing here' },
-  method_not_allowed: { status: 405, title: 'This method is not offered here' },
   expired: { status: 410, title: 'The log no longer keeps this' },
   too_large: { status: 413, title: 'Too large' },
   unsupported_media_type: { status: 415, title: 'This media type is not understood' },
