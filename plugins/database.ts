@@ -4,6 +4,7 @@ import { createClient, type Db } from '../db/client.ts';
 import { startEmbedded } from '../db/embedded/index.ts';
 import { migrate } from '../db/migrate.ts';
 import { checkDatabase, type DatabaseFacts } from '../db/self-check.ts';
+import { SetupError } from '../src/core/setup-error.ts';
 
 export type DatabaseOptions = {
   /** undefined: the embedded Postgres in `dataDir`. */
@@ -41,14 +42,21 @@ export default fp(
       await embedded?.stop();
     });
 
-    const patient = open('migrate');
-    try {
-      const applied = await migrate(patient);
-      if (applied.length > 0) fastify.log.info({ applied }, 'the schema was brought up to date');
-    } finally {
-      await patient.destroy();
+    async function prepare(): Promise<DatabaseFacts> {
+      const patient = open('migrate');
+      try {
+        const applied = await migrate(patient);
+        if (applied.length > 0) fastify.log.info({ applied }, 'the schema was brought up to date');
+      } finally {
+        await patient.destroy();
+      }
+      return checkDatabase(write);
     }
-    const facts = await checkDatabase(write);
+
+    const facts = await prepare().catch((error: Error) => {
+      if (error instanceof SetupError) throw error;
+      throw new SetupError(`The database cannot be used: ${error.message}. Check DATABASE_URL.`, error);
+    });
     fastify.decorate('database', { write, read, facts });
   },
   { name: 'database', dependencies: ['errors'] },

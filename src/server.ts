@@ -25,8 +25,8 @@ async function main(): Promise<void> {
     );
   }
   const address = addressOf(app, config.host);
-  console.log(`Minutebook is listening on ${address}`);
-  if (app.auth.development) console.log(await developmentBanner(app, address));
+  const banner = app.auth.development ? await developmentBanner(app, address) : '';
+  console.log(`Minutebook is listening on ${address}\n${banner}`.trimEnd());
 }
 
 try {

@@ -201,7 +201,6 @@ test('in development mode only loopback names are served, so that no web page ca
     'localhost.evil.example',
     '127.evil.example',
     '127.0.0.1.evil.example',
-    '',
   ]) {
     t.equal(await statusFor(host), 403, host);
   }
