@@ -10,6 +10,7 @@ import {
   readLogState,
   type SeqRange,
 } from '../db/events.ts';
+import { read } from '../db/read.ts';
 import { problems } from '../plugins/errors.ts';
 import { addressOf } from '../plugins/refusals.ts';
 import { actionNames, actions } from '../src/core/actions.ts';
@@ -187,23 +188,6 @@ export default fp(
     encapsulate: true,
   },
 );
-
-/** A read of the database, with its failures in words for the outside. */
-async function read<T>(work: Promise<T>): Promise<T> {
-  try {
-    return await work;
-  } catch (cause) {
-    // 57014: the statement's time was up, and the server ended it.
-    if ((cause as { code?: string }).code === '57014') {
-      throw new CodedError('too_slow', 'This query takes too long; narrow it by time, room or user.', {
-        cause,
-      });
-    }
-    throw new CodedError('audit_unavailable', 'The audit log cannot be read now; try again later.', {
-      cause,
-    });
-  }
-}
 
 /** The interval as the first page resolved it. */
 function intervalOf({ from, to }: Cursor): Pick<Filter, 'from' | 'to'> {

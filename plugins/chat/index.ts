@@ -4,6 +4,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import Type from 'typebox';
 import { readLogState, roomMessages } from '../../db/events.ts';
+import { read } from '../../db/read.ts';
 import { CodedError } from '../../src/core/errors.ts';
 import { frameBytes, type ServerFrame, type Since } from '../../src/core/frames.ts';
 import { Rooms } from '../../src/core/rooms.ts';
@@ -141,18 +142,25 @@ export default fp(
     }
 
     const subscription = tail.subscribe((events) => {
-      for (const event of events) deliver(event);
+      for (const event of events) {
+        try {
+          deliver(event);
+        } catch (error) {
+          // A fault with one event must not end the delivery of all that follow.
+          fastify.log.error({ err: error, seq: event.seq }, 'an event could not be delivered');
+        }
+      }
     });
 
     // ---- what a member missed
 
     async function replay(session: Session, room: string, since: Since, until: number): Promise<Replay> {
-      const { firstSeq } = await readLogState(database.read);
+      const { firstSeq } = await read(readLogState(database.read));
       if (since.epoch !== audit.epoch || since.seq >= until || since.seq < firstSeq - 1) {
         return { reset: { epoch: audit.epoch, first_seq: firstSeq, seq: until } };
       }
       const range = { from: since.seq + 1, to: until };
-      const { events, hasMore } = await roomMessages(database.read, room, range, MAX_REPLAYED);
+      const { events, hasMore } = await read(roomMessages(database.read, room, range, MAX_REPLAYED));
       // Whoever reads the log is in the log, and before they get to see it.
       await audit.record({
         action: 'AUDIT_READ',
@@ -224,6 +232,7 @@ export default fp(
           refuse: refuseFrame,
           replay,
           delivered: () => tail.next,
+          onFault: (error) => request.log.error({ err: error }, 'a frame could not be handled'),
         });
         sessions.set(session.id, session);
         // The end of one that is on record comes through the tail; only the others must be forgotten here.

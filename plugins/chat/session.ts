@@ -55,6 +55,8 @@ export type SessionOptions = {
   replay: (session: Session, room: string, since: Since, until: number) => Promise<Replay>;
   /** The number that the log's next event will get, as far as this instance has delivered. */
   delivered: () => number;
+  /** An error that is nobody's but ours. */
+  onFault: (error: unknown) => void;
 };
 
 /**
@@ -133,7 +135,7 @@ export class Session {
     try {
       this.#connected = await this.#options.audit.record(this.#draft({ action: 'CONNECTED', details }));
     } catch (error) {
-      this.#abandon(error as CodedError);
+      this.#abandon(error);
       return;
     }
     if (room === undefined) this.#welcome();
@@ -257,7 +259,7 @@ export class Session {
       if (frame.type === 'message') return this.#say(frame);
       return frame.type === 'join' ? this.#join(frame) : this.#leave(frame);
     } catch (error) {
-      this.#tellError(error as CodedError, error instanceof FrameError ? error.ref : undefined);
+      this.#tellError(error, error instanceof FrameError ? error.ref : undefined);
       return undefined;
     }
   }
@@ -322,10 +324,10 @@ export class Session {
     const { promise, resolve } = Promise.withResolvers<boolean>();
     const command: Command = { ref, since, finish: () => resolve(true) };
     this.#inFlight.push(command);
-    this.#options.audit.record(this.#draft(draft)).catch((error: CodedError) => {
+    this.#options.audit.record(this.#draft(draft)).catch((error: unknown) => {
       if (error instanceof OutcomeUnknownError) {
         // It stays in flight: if it is on record after all, the tail brings it and it is acknowledged.
-        error.settled.catch((late: CodedError) => this.#drop(command, late));
+        error.settled.catch((late: unknown) => this.#drop(command, late));
         this.#tellError(error, ref);
       } else {
         this.#drop(command, error);
@@ -336,7 +338,7 @@ export class Session {
   }
 
   /** A command that is certainly not on record. */
-  #drop(command: Command, error: CodedError): void {
+  #drop(command: Command, error: unknown): void {
     this.#inFlight = this.#inFlight.filter((other) => other !== command);
     this.#tellError(error, command.ref);
     this.#wake();
@@ -370,7 +372,7 @@ export class Session {
       }
     } catch (error) {
       // In the room all the same; what was missed can be asked for again.
-      this.#tellError(error as CodedError, command.ref);
+      this.#tellError(error, command.ref);
       this.send(frameBytes({ ...joined, replayed: 0, truncated: true }));
     } finally {
       this.#ack(command.ref, receipt);
@@ -401,9 +403,10 @@ export class Session {
     if (ref !== undefined) this.send(frameBytes({ type: 'ack', ref, seq, timestamp }));
   }
 
-  #tellError(error: CodedError, ref: string | undefined): void {
-    if (!(error instanceof CodedError)) throw error;
-    const { code, message } = error;
+  #tellError(error: unknown, ref: string | undefined): void {
+    if (!(error instanceof CodedError)) this.#options.onFault(error);
+    const { code, message } =
+      error instanceof CodedError ? error : new CodedError('internal', 'Something went wrong on the server.');
     this.send(frameBytes({ type: 'error', code, message, ...(ref === undefined ? {} : { ref }) }));
     // Unknown is not refused: it may well be on record.
     if (code !== 'outcome_unknown') this.#refused(code);
@@ -416,7 +419,7 @@ export class Session {
   // ---- the end
 
   /** The log did not take CONNECTED, so there is no session; if it did after all, it is ended at once. */
-  #abandon(error: CodedError): void {
+  #abandon(error: unknown): void {
     this.#state = 'closing';
     this.#wake();
     this.#tellError(error, undefined);
