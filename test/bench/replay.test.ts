@@ -6,7 +6,7 @@ import type { AuditEvent, AuditPage } from '../../src/core/schemas.ts';
 import { build } from '../support/app.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
-/** Another record can be checked in the same way: REPLAY_FILE=month.ndjson.gz npx tap test/bench/replay.test.ts */
+/** Another record can be checked in the same way: REPLAY_FILE=month.ndjson.gz npm test -- test/bench/replay.test.ts */
 const FILE = process.env.REPLAY_FILE ?? join(ROOT, 'bench/replay/sample.ndjson');
 
 type Result = { code: number; output: string };

@@ -1,24 +1,19 @@
 import { randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import pg from 'pg';
 import type { Test } from 'tap';
 
-/** Where `before.ts` leaves word of the Postgres that all test files share. */
-export const STATE_FILE = join(import.meta.dirname, '../../node_modules/.cache/minutebook-test.json');
+/** The migrated database that every test's own is a copy of. */
 export const TEMPLATE = 'minutebook_template';
 
-export type TestPostgres = {
-  /** A superuser's URL to the server. */
-  url: string;
-  /** The folder of a Postgres that was started for the tests; absent for TEST_DATABASE_URL. */
-  dataDir?: string;
-};
-
-export const testPostgres = (): TestPostgres => JSON.parse(readFileSync(STATE_FILE, 'utf8')) as TestPostgres;
+/** A superuser's URL to the Postgres that `npm test` has started. */
+export function serverUrl(): string {
+  const url = process.env.TEST_DATABASE_URL;
+  if (!url) throw new Error('There is no Postgres to test on; run “npm test -- FILE” instead of tap itself.');
+  return url;
+}
 
 /** The same server, another database. */
-export function databaseUrl(name: string, server = testPostgres().url): string {
+export function databaseUrl(name: string, server = serverUrl()): string {
   const url = new URL(server);
   url.pathname = `/${name}`;
   return url.href;
@@ -51,7 +46,7 @@ export async function connection(t: Test, url: string): Promise<pg.Client> {
 /** A migrated database of the test's own, kept when the test fails. `empty`: without Minutebook's schema. */
 export async function createDatabase(t: Test, { empty = false } = {}): Promise<string> {
   const name = `test_${randomBytes(6).toString('hex')}`;
-  const { url } = testPostgres();
+  const url = serverUrl();
   await query(url, `create database ${name} template ${empty ? 'template0' : TEMPLATE}`);
   t.teardown(async () => {
     if (t.passing()) await query(url, `drop database if exists ${name} with (force)`);
