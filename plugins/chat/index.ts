@@ -224,6 +224,7 @@ export default fp(
         const session = new Session({
           id: randomUUID(),
           socket,
+          stream: request.raw.socket,
           principal,
           ip: addressOf(request),
           userAgent: userAgentOf(request),

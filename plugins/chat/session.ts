@@ -1,3 +1,4 @@
+import type { Duplex } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { WebSocket } from 'ws';
 import { CodedError, type ErrorCode, OutcomeUnknownError, type Receipt } from '../../src/core/errors.ts';
@@ -44,6 +45,8 @@ export type Replay =
 export type SessionOptions = {
   id: string;
   socket: WebSocket;
+  /** The TCP or TLS connection under the socket. */
+  stream: Duplex;
   principal: Principal;
   ip: string | null;
   userAgent: string | null;
@@ -97,6 +100,8 @@ export class Session {
   #draining = false;
   /** Whether the peer gave a sign of life since the last ping. */
   #alive = true;
+  /** Whether what is sent is being gathered. */
+  #corked = false;
   /** The server's own word for the end, where the peer gave none. */
   #endReason = '';
   /** Called when a command leaves `#inFlight` or the inbox is done with. */
@@ -152,8 +157,24 @@ export class Session {
   send(bytes: Buffer): void {
     const socket = this.#socket;
     if (socket.readyState !== socket.OPEN) return;
-    if (socket.bufferedAmount > MAX_BUFFERED_BYTES) this.close(1013, 'too slow');
-    else socket.send(bytes, { binary: false });
+    if (socket.bufferedAmount > MAX_BUFFERED_BYTES) {
+      this.close(1013, 'too slow');
+      return;
+    }
+    this.#cork();
+    socket.send(bytes, { binary: false });
+  }
+
+  /** Gathers what this turn of the event loop sends into one system call; in busy rooms those are most of the cost. */
+  #cork(): void {
+    if (this.#corked) return;
+    this.#corked = true;
+    const { stream } = this.#options;
+    stream.cork();
+    process.nextTick(() => {
+      this.#corked = false;
+      stream.uncork();
+    });
   }
 
   /** Sends a frame of a room, after the replay if one is under way. */

@@ -134,12 +134,11 @@ export class BatchCommitter {
     deadline: number,
     succeed: (receipt: BatchReceipt) => void,
   ): Promise<AppendError | null> {
-    const timer = new AbortController();
-    const timeout = delay(Math.max(0, deadline - performance.now()), undefined, {
-      signal: timer.signal,
-    }).then(() => {
-      throw new AppendError('unknown', 'the database has not answered in time', undefined);
-    });
+    const { promise: timeout, reject } = Promise.withResolvers<never>();
+    const timer = setTimeout(
+      () => reject(new AppendError('unknown', 'the database has not answered in time', undefined)),
+      Math.max(0, deadline - performance.now()),
+    );
     try {
       const receipt = await Promise.race([this.#options.store.append(number, batch), timeout]);
       succeed(receipt);
@@ -148,8 +147,7 @@ export class BatchCommitter {
       if (error instanceof AppendError) return error;
       throw error;
     } finally {
-      timer.abort();
-      timeout.catch(() => {});
+      clearTimeout(timer);
     }
   }
 
