@@ -51,3 +51,12 @@ test('every action says what it means, and describes an object', async (t) => {
     t.ok(Type.IsObject(details), name);
   }
 });
+
+test('a folded refusal stands for one or more', async (t) => {
+  const refusal = { code: 'bad_frame', since: '2026-11-22T09:30:00.000000Z' };
+  for (const name of ['CONNECTION_REFUSED', 'MESSAGE_REFUSED'] as const) {
+    t.ok(Check(actions[name].details, { ...refusal, count: 1 }));
+    t.notOk(Check(actions[name].details, { ...refusal, count: 0 }));
+    t.notOk(Check(actions[name].details, { ...refusal, count: 1.5 }));
+  }
+});

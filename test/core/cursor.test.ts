@@ -38,6 +38,17 @@ test('a cursor comes back as it was made', async (t) => {
   });
 });
 
+test('cursors that are out in the world outlive an upgrade', async (t) => {
+  const filters = filterKey({ room: 'lobby', action: ['MESSAGE_SENT', 'JOINED'], from: '-1h' });
+  t.equal(filters, 'bqvenvRv7Wuh_ICRCPjviL');
+  const text =
+    'WzEsImUtMSIsImQiLCJicXZlbnZSdjdXdWhfSUNSQ1BqdmlMIiw0MSwiMjAyNi0xMS0yMlQwOTozMDowMC4xMjM0NTZaIixudWxsLG51bGxd' +
+    '.8yIpN2T5gJZXdgj6GW0rGA';
+  const old: Cursor = { epoch: 'e-1', order: 'desc', filters, seq: 41, from: '2026-11-22T09:30:00.123456Z' };
+  t.equal(encodeCursor(KEY, old), text);
+  t.match(decodeCursor(KEY, text, { epoch: 'e-1', order: 'desc', filters }), old);
+});
+
 /** The texts for which decoding does anything but refuse the cursor. */
 const notRefused = (texts: Iterable<string>): string[] => {
   const through: string[] = [];

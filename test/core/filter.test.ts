@@ -109,6 +109,10 @@ test('an interval that ends where it starts, or before, is refused', async (t) =
 });
 
 test('an interval without both ends is not checked', async (t) => {
+  for (const text of ['2026-11-22T09:30:00Z', '-15m']) {
+    t.strictSame(Object.keys(parseFilter({ from: text })), ['from']);
+    t.strictSame(Object.keys(parseFilter({ to: text })), ['to']);
+  }
   t.doesNotThrow(() => checkInterval(undefined, undefined));
   t.doesNotThrow(() => checkInterval('2', undefined));
   t.doesNotThrow(() => checkInterval(undefined, '1'));

@@ -96,7 +96,7 @@ test('what is not a frame is refused as bad_frame', async (t) => {
   })) {
     const error = thrownBy(() => parseFrame(text));
     t.type(error, FrameError, name);
-    t.match(error, { code: 'bad_frame', status: 400 }, name);
+    t.match(error, { name: 'FrameError', code: 'bad_frame', status: 400 }, name);
   }
 });
 
