@@ -174,6 +174,18 @@ test('every event that waits too long is refused, each at its own time', async (
   await stuck;
 });
 
+test('time is kept for those who come after others were served', async (t) => {
+  const { add, begun, commit } = gated({ deadlineMs: 60 });
+  const served = [add('a')];
+  await begun(1);
+  served.push(add('b'));
+  await commit(0);
+  await begun(2);
+  t.equal(await codeOf(add('waits for b')), 'audit_unavailable');
+  await commit(1);
+  t.match(await Promise.all(served), [{ seq: 0 }, { seq: 1 }]);
+});
+
 test('closing takes nothing more, and resolves when all that was taken is answered', async (t) => {
   const { add, batches, begun, commit, group } = gated({ maxBatchEvents: 1 });
   const answered: string[] = [];
