@@ -44,9 +44,18 @@ export type Plan = {
 
 const KINDS = new Set(['join', 'leave', 'message', 'nick']);
 
+function parseJson(text: string, number: number): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new Error(`line ${number} is not JSON`, { cause });
+  }
+}
+
 function parseLine(text: string, number: number): Line {
-  const line = JSON.parse(text) as Line;
+  const line = parseJson(text, number) as Line | null;
   const valid =
+    line !== null &&
     KINDS.has(line.kind) &&
     typeof line.user === 'string' &&
     !Number.isNaN(Date.parse(line.at)) &&

@@ -7,10 +7,10 @@ const MAPPED = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i;
  * IPv6 address is the IPv4 address that it means. Undefined when the text is no address.
  */
 export function canonicalAddress(text: string): string | undefined {
-  const bare = text.split('%', 1)[0] ?? '';
-  const family = isIP(bare);
-  if (family === 4) return bare;
+  const family = isIP(text);
+  if (family === 4) return text;
   if (family !== 6) return undefined;
+  const bare = text.split('%', 1)[0] ?? '';
   const mapped = MAPPED.exec(bare);
   if (mapped !== null) return mapped[1];
   // The URL parser serialises IPv6 hosts by RFC 5952 (WHATWG URL 3.5).

@@ -62,11 +62,25 @@ const MAX_BACKOFF_MS = 500;
 const unavailable = (cause: unknown): CodedError =>
   new CodedError('audit_unavailable', 'The audit log cannot be written now; nothing was done.', { cause });
 
+/** The outcome of some work; AppendError `unknown` when it is not there by the deadline. */
+async function inTime<T>(work: Promise<T>, deadline: number): Promise<T> {
+  const { promise: timeout, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(
+    () => reject(new AppendError('unknown', 'the database has not answered in time', undefined)),
+    Math.max(0, deadline - performance.now()),
+  );
+  try {
+    return await Promise.race([work, timeout]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 /**
  * Commits batches, one at a time, by this protocol:
  *
  *     attempt -- committed ----------------------------------------> answer with receipts
- *        |------ item, and no attempt in doubt: split in two ------> attempt each half
+ *        |------ item: split in two -------------------------------> attempt each half
  *        |------ anything else: the identical batch again, until the deadline
  *     deadline - no attempt in doubt -----------------------------> audit_unavailable
  *        '------ in doubt: outcome_unknown, then fence, look up --> the truth, late
@@ -93,9 +107,14 @@ export class BatchCommitter {
   async commit(entries: readonly Entry[]): Promise<void> {
     const oldest = entries[0];
     if (oldest === undefined) return;
+    const deadline = oldest.queuedAt + this.#options.deadlineMs;
+    if (performance.now() >= deadline) {
+      // Half of a batch whose first attempts took all the time; what is not sent is never in doubt.
+      for (const entry of entries) entry.reject(unavailable(undefined));
+      return;
+    }
     const number = this.#nextNumber++;
     const batch = entries.map((entry) => entry.pending);
-    const deadline = oldest.queuedAt + this.#options.deadlineMs;
     let inDoubt = false;
     let lastError: unknown;
 
@@ -114,7 +133,7 @@ export class BatchCommitter {
       if (failure.kind === 'fenced') {
         // Whatever was in doubt can no longer commit unseen: under the new term the append first looks for
         // the batch's number.
-        await this.#options.store.rejoin().catch((error: unknown) => {
+        await inTime(this.#options.store.rejoin(), deadline).catch((error: unknown) => {
           lastError = error;
         });
       }
@@ -134,20 +153,12 @@ export class BatchCommitter {
     deadline: number,
     succeed: (receipt: BatchReceipt) => void,
   ): Promise<AppendError | null> {
-    const { promise: timeout, reject } = Promise.withResolvers<never>();
-    const timer = setTimeout(
-      () => reject(new AppendError('unknown', 'the database has not answered in time', undefined)),
-      Math.max(0, deadline - performance.now()),
-    );
     try {
-      const receipt = await Promise.race([this.#options.store.append(number, batch), timeout]);
-      succeed(receipt);
+      succeed(await inTime(this.#options.store.append(number, batch), deadline));
       return null;
     } catch (error) {
       if (error instanceof AppendError) return error;
       throw error;
-    } finally {
-      clearTimeout(timer);
     }
   }
 
@@ -161,8 +172,9 @@ export class BatchCommitter {
   }
 
   async #split(entries: readonly Entry[], failure: AppendError): Promise<void> {
+    // The data is at fault, not the log.
+    this.#trouble = null;
     if (entries.length === 1) {
-      this.#trouble = null;
       entries[0]?.reject(
         new CodedError('invalid_text', 'The database refuses to keep this event as it is.', {
           cause: failure,

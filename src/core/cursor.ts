@@ -61,11 +61,10 @@ export function decodeCursor(
     throw new CodedError('invalid_cursor', message, { parameter: 'cursor' });
   };
   const [payload = '', given = '', ...rest] = text.split('.');
-  const expectedMac = mac(key, payload).toString('base64url');
+  const expectedMac = Buffer.from(mac(key, payload).toString('base64url'));
+  const givenMac = Buffer.from(given);
   const same =
-    rest.length === 0 &&
-    given.length === expectedMac.length &&
-    timingSafeEqual(Buffer.from(given), Buffer.from(expectedMac));
+    rest.length === 0 && givenMac.length === expectedMac.length && timingSafeEqual(givenMac, expectedMac);
   if (!same) refuse('The cursor was not made by this log, or was changed.');
   const [, epoch, order, filters, seq, from, to, head] = JSON.parse(
     Buffer.from(payload, 'base64url').toString(),

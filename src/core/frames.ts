@@ -3,8 +3,9 @@ import { Compile } from 'typebox/compile';
 import { CodedError, type ErrorCode } from './errors.ts';
 import { isName, isStorable, MAX_NAME_BYTES } from './text.ts';
 
+const MAX_REF_LENGTH = 64;
 const Ref = Type.Optional(
-  Type.String({ maxLength: 64, description: 'The client’s own label, echoed back.' }),
+  Type.String({ maxLength: MAX_REF_LENGTH, description: 'The client’s own label, echoed back.' }),
 );
 const strict = { additionalProperties: false };
 
@@ -91,8 +92,9 @@ const validators = {
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
-function refOf(value: Record<string, unknown>): string | undefined {
-  return typeof value.ref === 'string' && value.ref.length <= 64 ? value.ref : undefined;
+function refOf({ ref }: Record<string, unknown>): string | undefined {
+  // Characters are counted as the schema counts them (JSON Schema 6.3.1): an emoji is one.
+  return typeof ref === 'string' && [...ref].length <= MAX_REF_LENGTH ? ref : undefined;
 }
 
 function parseObject(text: string): ClientFrame {

@@ -30,8 +30,8 @@ export class GroupCommit {
   /** Runs out when the oldest queued event has waited too long; set only while the queue is not empty. */
   #expiry: NodeJS.Timeout | undefined;
   #closed = false;
-  /** Called when the queue is empty and nothing is under way; set by `close`. */
-  #whenIdle: (() => void) | undefined;
+  /** Resolved when the queue is empty and nothing is under way; set by `close`. */
+  #idle: PromiseWithResolvers<void> | undefined;
 
   constructor(options: GroupCommitOptions) {
     this.#options = options;
@@ -45,8 +45,8 @@ export class GroupCommit {
   /**
    * Queues an event; resolves once it is durable.
    *
-   * @throws CodedError `overloaded` when the queue is full or closed, `audit_unavailable`, `invalid_text`;
-   *   OutcomeUnknownError
+   * @throws CodedError `overloaded` when the queue is full, `audit_unavailable` (also when it is closed),
+   *   `invalid_text`; OutcomeUnknownError
    */
   add(pending: PendingEvent): Promise<Receipt> {
     const { maxQueueEvents, maxQueueBytes } = this.#options;
@@ -72,9 +72,8 @@ export class GroupCommit {
   close(): Promise<void> {
     this.#closed = true;
     if (!this.#busy) return Promise.resolve();
-    return new Promise((resolve) => {
-      this.#whenIdle = resolve;
-    });
+    this.#idle ??= Promise.withResolvers();
+    return this.#idle.promise;
   }
 
   async #run(): Promise<void> {
@@ -84,7 +83,7 @@ export class GroupCommit {
       await this.#options.commit(batch);
     }
     this.#busy = false;
-    this.#whenIdle?.();
+    this.#idle?.resolve();
   }
 
   #takeBatch(): Entry[] {

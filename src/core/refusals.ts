@@ -96,10 +96,12 @@ export class Refusals {
       .then(
         () => {},
         () => {
-          // Not on record: the count goes back, and the end of the window tries again.
-          window.pending += count;
-          window.since = since;
-          this.#windows.set(key, window);
+          // Not on record: the count goes back, and the end of the window tries again. The attempt may have
+          // outlived its window, and there may be a new one by now.
+          const current = this.#windows.get(key) ?? window;
+          current.since = current.pending === 0 ? since : Math.min(current.since, since);
+          current.pending += count;
+          this.#windows.set(key, current);
         },
       )
       .finally(() => this.#recording.delete(attempt));

@@ -11,7 +11,7 @@ export type TailOptions = {
   /** How many events, and bytes of their messages, are kept for readers who are nearly up to date. */
   maxRecentEvents: number;
   maxRecentBytes: number;
-  /** A read failed, or a subscriber threw and was ended. */
+  /** A read failed and will be tried again at the next hint, or a subscriber threw and was ended. */
   onError: (error: unknown) => void;
 };
 
@@ -33,10 +33,12 @@ export class Tail {
   #recent: AuditEvent[] = [];
   /** The weight of `#recent`. */
   #recentBytes = 0;
-  /** The read under way, if any. */
+  /** The reading of what is next, if under way. */
   #reading: Promise<void> | undefined;
   /** A hint came while a read was under way. */
   #readAgain = false;
+  /** Reads of the database under way, for the tail itself and for subscribers that fell behind. */
+  readonly #reads = new Set<Promise<AuditEvent[]>>();
   #closed = false;
 
   constructor(options: TailOptions) {
@@ -59,6 +61,7 @@ export class Tail {
 
   /** A hint that there may be more in the database. Resolves when all that was there has been taken. */
   wake(): Promise<void> {
+    if (this.#closed) return Promise.resolve();
     if (this.#reading !== undefined) {
       this.#readAgain = true;
       return this.#reading;
@@ -77,7 +80,7 @@ export class Tail {
     const subscription = new Subscription(from, onEvents, {
       next: () => this.#next,
       recent: (seq) => this.#sliceRecent(seq),
-      read: this.#options.read,
+      read: (seq) => this.#read(seq),
       onError: (error) => {
         this.#subscriptions.delete(subscription);
         this.#options.onError(error);
@@ -93,23 +96,34 @@ export class Tail {
   async close(): Promise<void> {
     this.#closed = true;
     for (const subscription of this.#subscriptions) subscription.close();
-    await this.#reading;
+    await Promise.allSettled(this.#reads);
   }
 
   async #readOn(): Promise<void> {
+    do {
+      this.#readAgain = false;
+      for (;;) {
+        const events = await this.#read(this.#next);
+        if (this.#closed || events.length === 0) break;
+        this.#append(events);
+        if (events.length < PAGE) break;
+      }
+    } while (this.#readAgain && !this.#closed);
+    // Who could not read what it missed tries again.
+    this.#pumpAll();
+  }
+
+  /** A page of the database; empty when it could not be read. Nothing is skipped: the reader has not moved. */
+  async #read(from: number): Promise<AuditEvent[]> {
+    const page = this.#options.read(from, PAGE);
+    this.#reads.add(page);
     try {
-      do {
-        this.#readAgain = false;
-        for (;;) {
-          const events = await this.#options.read(this.#next, PAGE);
-          if (this.#closed || events.length === 0) break;
-          this.#append(events);
-          if (events.length < PAGE) break;
-        }
-      } while (this.#readAgain && !this.#closed);
+      return await page;
     } catch (error) {
-      // The next hint or poll tries again; nothing is skipped, because `#next` has not moved.
       this.#options.onError(error);
+      return [];
+    } finally {
+      this.#reads.delete(page);
     }
   }
 
@@ -123,7 +137,12 @@ export class Tail {
       this.#recentBytes += weigh(event);
     }
     this.#next += fresh.length;
+    // Before anything is dropped, so that who keeps up never has to read.
+    this.#pumpAll();
     this.#trim();
+  }
+
+  #pumpAll(): void {
     for (const subscription of this.#subscriptions) subscription.pump();
   }
 
@@ -151,7 +170,8 @@ type Source = {
   next: () => number;
   /** The known events from a seq on; undefined when they are no longer kept in memory. */
   recent: (seq: number) => readonly AuditEvent[] | undefined;
-  read: TailOptions['read'];
+  /** A page from a seq on; empty when it could not be read. */
+  read: (seq: number) => Promise<AuditEvent[]>;
   onError: (error: unknown) => void;
   onClose: () => void;
 };
@@ -164,6 +184,8 @@ export class Subscription {
   #position: number;
   /** Whether a handler or a read is under way. */
   #busy = false;
+  /** Whether the last read gave nothing; it then rests until it is pumped again. */
+  #stalled = false;
   #closed = false;
 
   constructor(position: number, onEvents: TailHandler, source: Source) {
@@ -175,6 +197,7 @@ export class Subscription {
   /** Hands on what is known. */
   pump(): void {
     if (this.#busy || this.#closed) return;
+    this.#stalled = false;
     try {
       while (!this.#closed && this.#position < this.#source.next()) {
         const events = this.#source.recent(this.#position);
@@ -201,8 +224,9 @@ export class Subscription {
   }
 
   async #readPage(): Promise<void> {
-    const events = await this.#source.read(this.#position, PAGE);
-    if (!this.#closed && events.length > 0) await this.#hand(events);
+    const events = await this.#source.read(this.#position);
+    this.#stalled = events.length === 0;
+    if (!this.#closed && !this.#stalled) await this.#hand(events);
   }
 
   #goOn(step: Promise<void>): void {
@@ -210,7 +234,7 @@ export class Subscription {
     step.then(
       () => {
         this.#busy = false;
-        this.pump();
+        if (!this.#stalled) this.pump();
       },
       (error: unknown) => this.#fail(error),
     );

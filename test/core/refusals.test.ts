@@ -1,0 +1,256 @@
+import { test } from 'tap';
+import { CodedError, OutcomeUnknownError, type Receipt } from '../../src/core/errors.ts';
+import type { Draft } from '../../src/core/events.ts';
+import { type RefusalOptions, Refusals } from '../../src/core/refusals.ts';
+import { until } from '../support/client.ts';
+import { TIMESTAMP } from '../support/log.ts';
+
+/** Windows end at the sweep after this time on the test's clock; sweeps come every few real milliseconds. */
+const WINDOW_MS = 20;
+
+type Answer = { resolve: () => void; reject: (error: CodedError) => void };
+
+const unavailable = (): CodedError => new CodedError('audit_unavailable', 'Not now.');
+
+function setup(options: Partial<RefusalOptions> = {}) {
+  /** What is on record, as `who ×count @since`. */
+  const log: string[] = [];
+  const clock = { now: 1_000 };
+  const state: { mode: 'works' | 'fails' | 'asks' } = { mode: 'works' };
+  /** The attempts that wait for the test to answer, oldest first; only in mode `asks`. */
+  const answers: Answer[] = [];
+  let attempts = 0;
+  const refusals = new Refusals({
+    record: async (draft: Draft) => {
+      attempts += 1;
+      if (state.mode === 'fails') throw unavailable();
+      if (state.mode === 'asks') {
+        await new Promise<void>((resolve, reject) => answers.push({ resolve, reject }));
+      }
+      log.push(draft.message ?? '');
+    },
+    windowMs: WINDOW_MS,
+    maxSources: 100,
+    now: () => clock.now,
+    ...options,
+  });
+  const draft = (who: string) => (count: number, since: number) =>
+    ({ action: 'LEFT', message: `${who} ×${count} @${since}` }) as const;
+  return {
+    refusals,
+    log,
+    clock,
+    state,
+    answers,
+    attempts: () => attempts,
+    note: (source: string, kind = 'MESSAGE_REFUSED bad_frame') =>
+      refusals.note(
+        kind,
+        source,
+        draft(`${kind.split(' ')[1]} ${source}`),
+        draft(`${kind.split(' ')[1]} others`),
+      ),
+    /** Waits until the log holds so many events; there are never more. */
+    logged: async (count: number): Promise<string[]> => {
+      await until(`${count} events are on record`, () => log.length >= count);
+      return log;
+    },
+    /** Lets sweeps of real time pass. */
+    sweeps: async (): Promise<void> => {
+      const startedAt = performance.now();
+      await until('sweeps have passed', () => performance.now() > startedAt + 2 * WINDOW_MS);
+    },
+  };
+}
+
+test('the first refusal is recorded at once, its repeats as one event when the window ends', async (t) => {
+  const { note, logged, log, clock, refusals, sweeps } = setup();
+  note('alice');
+  t.strictSame(await logged(1), ['bad_frame alice ×1 @1000']);
+  for (clock.now = 1_005; clock.now < 1_010; clock.now += 1) note('alice');
+  await sweeps();
+  t.equal(log.length, 1, 'not before the window ends');
+  clock.now = 1_000 + WINDOW_MS;
+  t.strictSame(await logged(2), ['bad_frame alice ×1 @1000', 'bad_frame alice ×5 @1005']);
+  clock.now += 1;
+  note('alice');
+  await sweeps();
+  t.equal(log.length, 2, 'a new window began with that event');
+  clock.now += WINDOW_MS;
+  t.strictSame((await logged(3)).at(-1), `bad_frame alice ×1 @${1_001 + WINDOW_MS}`);
+  await refusals.close();
+});
+
+test('after a quiet window, the next refusal is the first again', async (t) => {
+  const { note, logged, clock, refusals, sweeps } = setup();
+  note('alice');
+  await logged(1);
+  clock.now += WINDOW_MS;
+  await sweeps();
+  note('alice');
+  t.strictSame(await logged(2), ['bad_frame alice ×1 @1000', `bad_frame alice ×1 @${1_000 + WINDOW_MS}`]);
+  await refusals.close();
+});
+
+test('sources and codes are told apart', async (t) => {
+  const { note, logged, refusals } = setup();
+  note('alice');
+  note('bob');
+  note('alice', 'MESSAGE_REFUSED forbidden');
+  note('alice');
+  t.strictSame(await logged(3), [
+    'bad_frame alice ×1 @1000',
+    'bad_frame bob ×1 @1000',
+    'forbidden alice ×1 @1000',
+  ]);
+  await refusals.close();
+});
+
+test('beyond the bound, sources share one event for each kind of refusal', async (t) => {
+  const { note, logged, clock, refusals, sweeps } = setup({ maxSources: 2 });
+  for (const source of ['alice', 'bob', 'carol', 'dave', 'alice']) note(source);
+  note('erin', 'MESSAGE_REFUSED forbidden');
+  t.strictSame(await logged(4), [
+    'bad_frame alice ×1 @1000',
+    'bad_frame bob ×1 @1000',
+    'bad_frame others ×1 @1000',
+    'forbidden others ×1 @1000',
+  ]);
+  clock.now += WINDOW_MS;
+  t.strictSame((await logged(6)).slice(4).toSorted(), [
+    'bad_frame alice ×1 @1000',
+    'bad_frame others ×1 @1000',
+  ]);
+  clock.now += WINDOW_MS;
+  await sweeps();
+  note('frank');
+  t.match((await logged(7))[6], /^bad_frame frank ×1/, 'quiet windows make room');
+  await refusals.close();
+});
+
+test('while the log cannot be written the counts are kept, and recorded when it can', async (t) => {
+  const { note, logged, log, clock, state, refusals, attempts } = setup();
+  state.mode = 'fails';
+  for (let number = 0; number < 3; number += 1) {
+    note('alice');
+    clock.now += 1;
+  }
+  for (let failed = 1; failed <= 3; failed += 1) {
+    await until('an attempt has failed', () => attempts() === failed);
+    clock.now += WINDOW_MS;
+  }
+  t.strictSame(log, []);
+  state.mode = 'works';
+  note('alice');
+  clock.now += WINDOW_MS;
+  t.strictSame(await logged(1), ['bad_frame alice ×4 @1000'], 'all of them, since the first');
+  await refusals.close();
+});
+
+test('a refusal whose outcome is unknown is counted once the truth is known', async (t) => {
+  for (const onRecord of [true, false]) {
+    const settled = Promise.withResolvers<Receipt>();
+    let attempts = 0;
+    const { note, clock, refusals, sweeps } = setup({
+      record: async () => {
+        attempts += 1;
+        if (attempts === 1) throw new OutcomeUnknownError(settled.promise, undefined);
+      },
+    });
+    note('alice');
+    clock.now += WINDOW_MS - 1;
+    await sweeps();
+    t.equal(attempts, 1, 'not tried again while nobody knows');
+    if (onRecord) settled.resolve({ seq: 0, timestamp: TIMESTAMP });
+    else settled.reject(unavailable());
+    clock.now += 1;
+    await sweeps();
+    t.equal(attempts, onRecord ? 1 : 2);
+    await refusals.close();
+  }
+});
+
+test('whichever attempt fails last, the count is full and since is the time of the first', async (t) => {
+  for (const order of [
+    [0, 1],
+    [1, 0],
+  ]) {
+    const { note, logged, clock, state, answers, refusals } = setup();
+    state.mode = 'asks';
+    note('alice');
+    clock.now += 1;
+    note('alice');
+    clock.now += WINDOW_MS;
+    await until('a second attempt is under way', () => answers.length === 2);
+    for (const number of order) {
+      answers[number]?.reject(unavailable());
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    state.mode = 'works';
+    clock.now += WINDOW_MS;
+    t.strictSame(await logged(1), ['bad_frame alice ×2 @1000']);
+    await refusals.close();
+  }
+});
+
+test('a refusal that fails after its window is forgotten is added to the new one', async (t) => {
+  const { note, logged, clock, state, answers, refusals, sweeps } = setup();
+  state.mode = 'asks';
+  note('alice');
+  await until('it is under way', () => answers.length === 1);
+  clock.now += WINDOW_MS;
+  await sweeps();
+  state.mode = 'works';
+  // The first of a new window, and a repeat that must not be lost.
+  note('alice');
+  t.strictSame(await logged(1), [`bad_frame alice ×1 @${clock.now}`]);
+  note('alice');
+  answers[0]?.reject(unavailable());
+  await new Promise((resolve) => setImmediate(resolve));
+  clock.now += WINDOW_MS;
+  t.strictSame((await logged(2))[1], 'bad_frame alice ×2 @1000');
+  await refusals.close();
+});
+
+test('closing records what is pending and waits for what is under way', async (t) => {
+  const { note, log, state, answers, refusals } = setup();
+  note('alice');
+  note('alice');
+  note('bob');
+  state.mode = 'asks';
+  note('carol');
+  let isClosed = false;
+  const closed = refusals.close().then(() => {
+    isClosed = true;
+  });
+  await until('the attempts are under way', () => answers.length === 2);
+  t.strictSame(log, ['bad_frame alice ×1 @1000', 'bad_frame bob ×1 @1000']);
+  t.notOk(isClosed);
+  answers[0]?.resolve();
+  await new Promise((resolve) => setImmediate(resolve));
+  t.notOk(isClosed);
+  answers[1]?.reject(unavailable());
+  await closed;
+  t.strictSame(log.slice(2), ['bad_frame carol ×1 @1000']);
+});
+
+test('closing while the log cannot be written ends after one attempt for each', async (t) => {
+  const { note, log, state, refusals, attempts } = setup();
+  state.mode = 'fails';
+  note('alice');
+  note('bob');
+  await until('both have failed', () => attempts() === 2);
+  await refusals.close();
+  t.equal(attempts(), 4);
+  t.strictSame(log, []);
+});
+
+test('after closing no sweep records any more', async (t) => {
+  const { note, log, clock, refusals, sweeps } = setup();
+  await refusals.close();
+  note('alice');
+  note('alice');
+  clock.now += 10 * WINDOW_MS;
+  await sweeps();
+  t.strictSame(log, ['bad_frame alice ×1 @1000']);
+});
