@@ -9,7 +9,7 @@ import type { PendingEvent } from '../src/core/events.ts';
 import type { Db } from './client.ts';
 
 /** What a Postgres error carries, as far as we look at it. */
-type PgError = Error & { code?: string; severity?: string; constraint?: string };
+type PgError = Error & { code?: string; severity?: string; constraint?: string; syscall?: string };
 
 const isPgError = (error: unknown): error is PgError => error instanceof Error;
 
@@ -19,9 +19,9 @@ const isPgError = (error: unknown): error is PgError => error instanceof Error;
  */
 export function classifyAppendFailure(error: unknown): AppendFailure {
   if (!isPgError(error) || error.code === undefined) return 'unknown';
-  const { code, severity, constraint } = error;
-  // Nothing was sent: there was nobody to send it to.
-  if (code === 'ECONNREFUSED' || code === 'ENOENT' || code === 'ENOTFOUND') return 'not_applied';
+  const { code, severity, constraint, syscall } = error;
+  // Nothing was sent: there was nobody to send it to. (Of several addresses tried, only the code is told.)
+  if (syscall === 'getaddrinfo' || syscall === 'connect' || code === 'ECONNREFUSED') return 'not_applied';
   if (code === 'MB001') return 'fenced';
   // Refused at connecting, before any statement: too many connections, starting up, shutting down, no such role.
   if (code === '53300' || code === '57P03' || code.startsWith('28') || code.startsWith('3D'))
@@ -32,7 +32,8 @@ export function classifyAppendFailure(error: unknown): AppendFailure {
   // A missing partition is a check violation without a constraint; no event is to blame for it.
   if (code.startsWith('22') || code === '23502' || (code === '23514' && constraint !== undefined))
     return 'item';
-  if (code === '54000' || code === '54001') return 'item';
+  // A session that connects twice; any other duplicate would be the log's own trouble.
+  if (code === '54000' || code === '54001' || constraint === 'chat_session_pkey') return 'item';
   return 'not_applied';
 }
 
