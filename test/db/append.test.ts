@@ -323,29 +323,47 @@ test('resolve says null of a batch that never arrived', async (t) => {
   t.equal(await checkLog(t, url), 2);
 });
 
-test('resolve waits for an attempt that is under way, and tells what became of it', async (t) => {
-  const url = await createDatabase(t);
-  const [db, asking] = [openDb(t, url), openDb(t, url, 'write', 'minutebook asking')];
-  for (const end of ['commit', 'rollback'] as const) {
-    const id = `under-way-${end}`;
-    const term = await joinWriters(db, id);
-    const attempt = await connection(t, url);
-    await attempt.query('begin');
-    await attempt.query(
+/** An append of one event by hand, under the term that the store has now. */
+async function attemptOf(
+  url: string,
+  store: PostgresLogStore,
+): Promise<(client: pg.Client) => Promise<unknown>> {
+  const rows = await query<{ term: string }>(url, 'select term from audit_writer where id = $1', [store.id]);
+  return (client) =>
+    client.query(
       `select audit_append($1, $2, 1, array[now()], '{LEFT}', '{null}', '{null}', '{null}', '{null}', '{null}',
         '{null}', '{null}')`,
-      [id, term],
+      [store.id, rows[0]?.term],
     );
-    let store: PostgresLogStore | undefined;
-    const resolved = joinLog(asking, id).then((joined) => {
-      store = joined;
-      return joined.resolve(1);
+}
+
+test('resolve waits for an attempt that is under way, and tells what became of it', async (t) => {
+  const url = await createDatabase(t);
+  const attempting = await connection(t, url);
+  for (const end of ['commit', 'rollback'] as const) {
+    const store = await joinLog(openDb(t, url), `under-way-${end}`);
+    const attempt = await attemptOf(url, store);
+    await attempting.query('begin');
+    await attempt(attempting);
+    let answered = false;
+    const resolved = store.resolve(1).finally(() => {
+      answered = true;
     });
-    await untilWaiting(url, 1, 'minutebook asking');
-    t.equal(store, undefined, 'no answer yet');
-    await attempt.query(end);
+    await untilWaiting(url);
+    t.notOk(answered, 'no answer yet');
+    await attempting.query(end);
     t.match(await resolved, end === 'commit' ? { first_seq: 1 } : null, `after a ${end}`);
   }
+  t.equal(await checkLog(t, url), 2);
+});
+
+test('what resolve said stays true: an attempt under the term before cannot commit any more', async (t) => {
+  const url = await createDatabase(t);
+  const store = await joinLog(openDb(t, url));
+  const attempt = await attemptOf(url, store);
+  t.equal(await store.resolve(1), null);
+  await t.rejects(attempt(await connection(t, url)), { code: 'MB001' });
+  t.equal(await store.resolve(1), null);
 });
 
 test('an attempt that waits for a lock while a new term is taken cannot commit', async (t) => {
@@ -414,15 +432,16 @@ test('a session’s row comes and goes in the commit of its event', async (t) =>
     same_commit: true,
     same_time: true,
   });
+  const talk = messages(1, { session_id: two });
   await store.append(1, [...messages(1), connectedOf(one), connectedOf(two)]);
   t.strictSame(await sessions(), [rowOf(one, '2'), rowOf(two, '3')]);
-  await store.append(2, [connectedOf(brief), disconnectedOf(one), ...messages(1), disconnectedOf(brief)]);
+  await store.append(2, [connectedOf(brief), disconnectedOf(one), ...talk, disconnectedOf(brief)]);
   t.strictSame(
     await sessions(),
     [rowOf(two, '3')],
     'a session that came and went in one batch leaves no row',
   );
-  await store.append(2, [connectedOf(brief), disconnectedOf(one), ...messages(1), disconnectedOf(brief)]);
+  await store.append(2, [connectedOf(brief), disconnectedOf(one), ...talk, disconnectedOf(brief)]);
   t.strictSame(await sessions(), [rowOf(two, '3')], 'neither does the batch again');
   await store.append(3, [disconnectedOf(one), disconnectedOf(two)]);
   t.strictSame(await sessions(), [], 'the end of a session that has no row is no trouble');
