@@ -12,29 +12,30 @@ import { utc } from './sql.ts';
 /** No batch has this number; batches count from 1. */
 const PROBE_NUMBER = 0;
 
-/** What a Postgres error carries, as far as we look at it. */
-type PgError = Error & { code?: string; severity?: string; constraint?: string };
+/** What an error of pg carries, as far as we look at it. Its `severity` is in the server’s own language. */
+type PgError = Error & { code?: string; constraint?: string; syscall?: string };
 
 const isPgError = (error: unknown): error is PgError => error instanceof Error;
 
+/** Answers that may come although the statement was committed: the connection, the server or the disk failed. */
+const UNCERTAIN = /^(08|57P01|57P02|57P05|58|XX)/;
+/** Data that the database refuses: the values of an event, or their sizes. */
+const REFUSED_DATA = /^(22|54|23502|23505)/;
+
 /**
- * Sorts an error of an append by what to do next. Only an ERROR that the server itself sent in answer to the
- * statement is certain: a FATAL, a lost connection or a time-out may come after the commit.
+ * Sorts an error of an append by what to do next. Only what the server itself said of the statement is
+ * certain: a lost connection or a time-out may come after the commit.
  */
 export function classifyAppendFailure(error: unknown): AppendFailure {
   if (!isPgError(error) || error.code === undefined) return 'unknown';
-  const { code, severity, constraint } = error;
+  const { code, constraint, syscall } = error;
+  // Nothing was sent: there was nobody to send it to. (Of several addresses tried, only the code is told.)
+  if (syscall === 'getaddrinfo' || syscall === 'connect' || code === 'ECONNREFUSED') return 'not_applied';
+  // Node's own codes begin with E, which no class of SQLSTATE does.
+  if (code.startsWith('E') || UNCERTAIN.test(code)) return 'unknown';
   if (code === 'MB001') return 'fenced';
-  // Refused at connecting, before any statement: too many connections, starting up, shutting down, no such role.
-  if (code === '53300' || code === '57P03' || code.startsWith('28') || code.startsWith('3D'))
-    return 'not_applied';
-  if (severity !== 'ERROR') return 'unknown';
-  // Disk I/O errors can strike the commit itself.
-  if (code.startsWith('58') || code.startsWith('XX')) return 'unknown';
   // A missing partition is a check violation without a constraint; no event is to blame for it.
-  if (code.startsWith('22') || code === '23502' || (code === '23514' && constraint !== undefined))
-    return 'item';
-  if (code === '54000' || code === '54001') return 'item';
+  if (REFUSED_DATA.test(code) || (code === '23514' && constraint !== undefined)) return 'item';
   return 'not_applied';
 }
 

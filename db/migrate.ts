@@ -10,9 +10,16 @@ import { migrations } from './migrations/index.ts';
 export type MigrationStatus = { applied: string[]; pending: string[]; unknown: string[] };
 
 async function appliedNames(db: Db): Promise<string[]> {
-  const { rows: tables } = await sql<{ found: boolean }>`
-    select to_regclass('public.kysely_migration') is not null as found`.execute(db);
-  if (tables[0]?.found !== true) return [];
+  const { rows: tables } = await sql<{ readable: boolean | null }>`
+    select has_table_privilege(to_regclass('public.kysely_migration'), 'select') as readable`.execute(db);
+  const readable = tables[0]?.readable ?? null;
+  if (readable === null) return [];
+  if (!readable) {
+    throw new SetupError(
+      'This role may not read the database’s schema. Give it the rights that db/roles.sql gives, then run ' +
+        '“npm run db:migrate” with the owner’s DATABASE_URL.',
+    );
+  }
   const { rows } = await sql<{
     name: string;
   }>`select name from public.kysely_migration order by name`.execute(db);

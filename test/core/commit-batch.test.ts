@@ -126,6 +126,7 @@ function setup(t: Test, options: Partial<CommitOptions> = {}) {
       committed.push(events.map(({ seq, message, timestamp }) => `${seq} ${message} ${timestamp}`));
     },
     deadlineMs: DEADLINE_MS,
+    attemptMs: 0,
     signal: ended.signal,
     ...options,
   });

@@ -7,8 +7,9 @@ import type { Test } from 'tap';
  * - `refuse`: new connections are cut at once, and so are the open ones
  * - `swallow-answers`: what the server asks arrives; the answers do not
  * - `swallow-all`: nothing arrives any more, and nobody is told
+ * - `hold`: what the server asks is kept, and arrives when the mode changes
  */
-export type Mode = 'pass' | 'refuse' | 'swallow-answers' | 'swallow-all';
+export type Mode = 'pass' | 'refuse' | 'swallow-answers' | 'swallow-all' | 'hold';
 
 export type Proxy = {
   /** The database's URL through the proxy. */
@@ -24,6 +25,7 @@ export type Proxy = {
 export async function proxy(t: Test, databaseUrl: string): Promise<Proxy> {
   const target = new URL(databaseUrl);
   const pairs = new Set<[Socket, Socket]>();
+  const held: (() => void)[] = [];
   let mode: Mode = 'pass';
   let watch: { text: string; callback: () => void } | undefined;
 
@@ -50,10 +52,11 @@ export async function proxy(t: Test, databaseUrl: string): Promise<Proxy> {
         watch = undefined;
         callback();
       }
-      if (mode !== 'swallow-all') far.write(chunk);
+      if (mode === 'hold') held.push(() => far.write(chunk));
+      else if (mode !== 'swallow-all') far.write(chunk);
     });
     far.on('data', (chunk) => {
-      if (mode === 'pass' || mode === 'refuse') near.write(chunk);
+      if (mode !== 'swallow-answers' && mode !== 'swallow-all') near.write(chunk);
     });
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -67,6 +70,7 @@ export async function proxy(t: Test, databaseUrl: string): Promise<Proxy> {
     url: url.href,
     setMode: (next) => {
       mode = next;
+      if (next !== 'hold') for (const pass of held.splice(0)) pass();
       if (next === 'refuse') cut();
     },
     cut,

@@ -1,0 +1,210 @@
+import { randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Test, test } from 'tap';
+import { makePartitions } from '../../db/append.ts';
+import { getEvent, listEvents, readIdentity, readLogState } from '../../db/events.ts';
+import { migrate } from '../../db/migrate.ts';
+import { checkDatabase } from '../../db/self-check.ts';
+import { joinLog, messages, openDb, pendingEvent } from '../support/log-store.ts';
+import { connection, createDatabase, query, serverUrl } from '../support/postgres.ts';
+
+const PASSWORD = 'a password for tests';
+
+/** An empty database with the two roles of db/roles.sql, under names of their own: roles belong to the whole server. */
+async function createRoles(t: Test) {
+  const suffix = randomBytes(6).toString('hex');
+  const [owner, app] = [`owner_${suffix}`, `app_${suffix}`];
+  t.teardown(async () => {
+    if (t.passing()) await query(serverUrl(), `drop role if exists ${owner}, ${app}`);
+  });
+  const url = await createDatabase(t, { empty: true });
+  const script = await readFile(join(import.meta.dirname, '../../db/roles.sql'), 'utf8');
+  await query(
+    url,
+    script
+      .replaceAll('minutebook_owner', owner)
+      .replaceAll('minutebook_app', app)
+      .replaceAll(/:'(owner|app)_password'/g, `'${PASSWORD}'`),
+  );
+  const as = (role: string): string => {
+    const it = new URL(url);
+    it.username = role;
+    it.password = encodeURIComponent(PASSWORD);
+    return it.href;
+  };
+  return { url, owner, app, ownerUrl: as(owner), appUrl: as(app) };
+}
+
+test('the owner migrates, and the app’s role serves: it appends, reads and makes partitions', async (t) => {
+  const { ownerUrl, appUrl } = await createRoles(t);
+  t.strictSame(await migrate(openDb(t, ownerUrl, 'migrate')), ['0001_audit_log']);
+
+  t.strictSame(await migrate(openDb(t, appUrl, 'migrate')), [], 'what a server does at its start');
+  const write = openDb(t, appUrl, 'write');
+  await t.resolves(checkDatabase(write));
+  t.equal(await makePartitions(write), 2);
+
+  const store = await joinLog(write);
+  const session = { user_id: 'alice', session_id: '6f2c1d8e-4b7a-4c59-9d3e-0a1b2c3d4e5f' };
+  const connected = pendingEvent({ action: 'CONNECTED', ...session, details: { user_agent: null } });
+  t.match(await store.append(1, [connected, ...messages(3)]), { first_seq: 1 });
+  await store.renew();
+  t.match(await store.resolve(1), { first_seq: 1 });
+
+  const read = openDb(t, appUrl, 'read');
+  t.match(await readLogState(read), { firstSeq: 0, nextSeq: 5 });
+  t.match(await readIdentity(read), { cursorKey: Buffer });
+  t.match(await getEvent(read, 1), { action: 'CONNECTED', user_id: 'alice' });
+  t.equal((await listEvents(read, {}, { from: 0, to: 5 }, 'asc', 10)).events.length, 5);
+  t.match(await read.selectFrom('chat_session').select('user_id').execute(), [{ user_id: 'alice' }]);
+  await store.leave();
+  t.strictSame(await query(appUrl, 'select * from audit_writer'), []);
+});
+
+test('partitions that the owner’s function makes for the app are readable by it, and closed to it', async (t) => {
+  const { ownerUrl, appUrl } = await createRoles(t);
+  await migrate(openDb(t, ownerUrl, 'migrate'));
+  t.match(await query(appUrl, 'select audit_make_partitions(4) as spare'), [{ spare: '4' }]);
+  t.strictSame(await query(appUrl, 'select * from audit_event_16000000'), []);
+  t.match(
+    await query(
+      appUrl,
+      "select tableowner = (select tableowner from pg_tables where tablename = 'audit_event') as same from pg_tables where tablename = 'audit_event_16000000'",
+    ),
+    [{ same: true }],
+  );
+  await t.rejects(query(appUrl, 'delete from audit_event_16000000'), { code: '42501' });
+  await t.rejects(query(appUrl, 'drop table audit_event_16000000'), { code: '42501' });
+});
+
+const TABLES = ['audit_log', 'audit_writer', 'audit_batch', 'audit_event', 'audit_event_0', 'chat_session'];
+const MIGRATOR_TABLES = ['kysely_migration', 'kysely_migration_lock'];
+
+const forbidden = [
+  ...[...TABLES, ...MIGRATOR_TABLES].flatMap((table) => [
+    `insert into ${table} select * from ${table}`,
+    `delete from ${table}`,
+    `truncate ${table}`,
+    `select * from ${table} for share`,
+    `do 'begin lock table ${table} in row exclusive mode; end'`,
+    `drop table ${table} cascade`,
+    `alter table ${table} add column stranger text`,
+    `alter table ${table} disable trigger all`,
+    `alter table ${table} set unlogged`,
+    `create trigger stranger before insert on ${table} execute function audit_refuse_change()`,
+    `create rule stranger as on insert to ${table} do instead nothing`,
+    `create index on ${table} ((1))`,
+    `copy ${table} from stdin`,
+  ]),
+  'update audit_log set first_seq = 1',
+  'update audit_writer set lease_until = now()',
+  "update audit_batch set timestamp = '1999-12-31'",
+  "update audit_event set message = 'never said'",
+  "update audit_event_0 set message = 'never said'",
+  "update chat_session set user_id = 'mallory'",
+  "update kysely_migration set name = 'never applied'",
+  "insert into audit_event (seq, timestamp, occurred_at, action, instance) values (9, now(), now(), 'LEFT', 'x')",
+  "select nextval('audit_term')",
+  "select setval('audit_term', 1)",
+  'alter table audit_event detach partition audit_event_0',
+  'drop trigger audit_append_only on audit_event',
+  'drop function audit_refuse_change() cascade',
+  "create or replace function audit_refuse_change() returns trigger language plpgsql as 'begin return new; end'",
+  'alter function audit_make_partitions(integer) security invoker',
+  'alter function audit_join(text) set search_path = stranger',
+  'create table public.stranger (x text)',
+  'create table stranger (x text)',
+  'create view public.stranger as select 1',
+  'create schema stranger',
+  "create function public.stranger() returns int language sql as 'select 1'",
+  'drop schema public cascade',
+  'create extension dblink',
+  'create role stranger',
+  'set session_replication_role = replica',
+  'set session authorization $owner',
+  'set role $owner',
+  'grant $owner to $app',
+  'alter role $app superuser',
+  'alter database $database set synchronous_commit = off',
+  'alter system set fsync = off',
+  "copy audit_event to program 'true'",
+  "copy (select 1) to '/tmp/never'",
+  "select pg_read_file('/etc/passwd')",
+  "select lo_import('/etc/passwd')",
+  'alter default privileges for role $owner in schema public grant all on tables to $app',
+  'reassign owned by $owner to $app',
+  'drop owned by $owner',
+] as const;
+
+test('the app’s role can do nothing else', async (t) => {
+  const { url, ownerUrl, appUrl, owner, app } = await createRoles(t);
+  await migrate(openDb(t, ownerUrl, 'migrate'));
+  const asApp = await connection(t, appUrl);
+  const fingerprint = `select (select string_agg(e::text, ';' order by seq) from audit_event e) as events,
+    (select string_agg(b::text, ';') from audit_batch b) as batches, (select l::text from audit_log l) as log,
+    (select string_agg(c.relname || coalesce(c.relacl::text, '') || c.relpersistence::text, ';' order by c.relname) from pg_class c
+      where c.relnamespace = 'public'::regnamespace) as tables,
+    (select string_agg(p::text, ';' order by p.oid) from pg_proc p where pronamespace = 'public'::regnamespace) as functions,
+    (select string_agg(t::text, ';' order by t.oid) from pg_trigger t) as triggers`;
+  const before = await query(url, fingerprint);
+  for (const pattern of forbidden) {
+    const statement = pattern
+      .replaceAll('$owner', owner)
+      .replaceAll('$app', app)
+      .replaceAll('$database', new URL(url).pathname.slice(1));
+    await t.rejects(asApp.query(statement), { code: '42501' }, pattern);
+  }
+  for (const table of [...TABLES, ...MIGRATOR_TABLES]) {
+    // Postgres only warns of this one, and does nothing.
+    await asApp.query(`grant insert, update, delete on ${table} to ${app}`);
+  }
+  t.strictSame(await query(url, fingerprint), before, 'and nothing changed');
+});
+
+test('a stranger’s role can neither read nor execute', async (t) => {
+  const { ownerUrl, url } = await createRoles(t);
+  await migrate(openDb(t, ownerUrl, 'migrate'));
+  const name = `stranger_${randomBytes(6).toString('hex')}`;
+  await query(url, `create role ${name} login password '${PASSWORD}'`);
+  t.teardown(() => query(serverUrl(), `drop role if exists ${name}`));
+  const as = new URL(url);
+  as.username = name;
+  as.password = encodeURIComponent(PASSWORD);
+  const stranger = await connection(t, as.href);
+  for (const statement of [
+    ...TABLES.map((table) => `select * from ${table}`),
+    "select audit_join('stranger')",
+    "select audit_renew('stranger', 1)",
+    "select audit_leave('stranger', 1)",
+    'select audit_make_partitions()',
+    "select audit_append('stranger', 1, 1, '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}')",
+  ]) {
+    await t.rejects(stranger.query(statement), { code: '42501' }, statement);
+  }
+});
+
+test('the owner’s functions cannot be led astray by objects of the caller', async (t) => {
+  const { ownerUrl, appUrl } = await createRoles(t);
+  await migrate(openDb(t, ownerUrl, 'migrate'));
+  const asApp = await connection(t, appUrl);
+  // Temporary tables are searched first unless a function says otherwise.
+  for (const table of ['audit_log', 'audit_writer', 'audit_batch', 'audit_event', 'chat_session']) {
+    await asApp.query(`create temporary table ${table} (like public.${table})`);
+  }
+  await asApp.query('set search_path = pg_temp, public');
+  const term = await asApp.query("select public.audit_join('astray') as term");
+  await asApp.query(
+    `select public.audit_append('astray', $1, 1, array[now()], '{LEFT}', '{alice}', '{null}', '{lobby}', '{null}',
+      '{null}', '{null}', '{null}')`,
+    [term.rows[0].term],
+  );
+  t.match(
+    await asApp.query(
+      'select (select count(*) from audit_event) as mine, (select count(*) from public.audit_event) as real',
+    ),
+    {
+      rows: [{ mine: '0', real: '2' }],
+    },
+  );
+});
