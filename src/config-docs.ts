@@ -5,7 +5,7 @@ import { Environment } from './config.ts';
 type Variable = { description?: string; default?: string; enum?: string[] };
 
 const root = new URL('../', import.meta.url);
-const WRITE = 'node src/config-docs.ts --write';
+const WRITE = 'npm run config:write';
 const BEGIN = `<!-- variables: made by “${WRITE}” -->`;
 const END = '<!-- end of variables -->';
 const WIDTH = 110;
