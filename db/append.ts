@@ -20,7 +20,7 @@ const isPgError = (error: unknown): error is PgError => error instanceof Error;
 /** Answers that may come although the statement was committed: the connection, the server or the disk failed. */
 const UNCERTAIN = /^(08|57P01|57P02|57P05|58|XX)/;
 /** Data that the database refuses: the values of an event, or their sizes. */
-const REFUSED_DATA = /^(22|54|23502|23505)/;
+const REFUSED_DATA = /^(22|54|23502)/;
 
 /**
  * Sorts an error of an append by what to do next. Only what the server itself said of the statement is
@@ -36,6 +36,8 @@ export function classifyAppendFailure(error: unknown): AppendFailure {
   if (code === 'MB001') return 'fenced';
   // A missing partition is a check violation without a constraint; no event is to blame for it.
   if (REFUSED_DATA.test(code) || (code === '23514' && constraint !== undefined)) return 'item';
+  // A session that connects twice; any other duplicate would be the log's own trouble.
+  if (constraint === 'chat_session_pkey') return 'item';
   return 'not_applied';
 }
 

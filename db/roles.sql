@@ -1,6 +1,6 @@
 -- Run once, as a superuser, in a database made for Minutebook, before the first migration.
 --
--- minutebook_owner  migrates: owns the tables and the functions that append, make partitions and erase.
+-- minutebook_owner  migrates: owns the tables and the functions that append and make partitions.
 -- minutebook_app    serves: may read, and execute the owner's functions; nothing else.
 --
 -- psql -v owner_password=... -v app_password=... -f db/roles.sql minutebook
