@@ -9,9 +9,6 @@ import type { PendingEvent } from '../src/core/events.ts';
 import type { Db } from './client.ts';
 import { utc } from './sql.ts';
 
-/** No batch has this number; batches count from 1. */
-const PROBE_NUMBER = 0;
-
 /** What an error of pg carries, as far as we look at it. Its `severity` is in the server’s own language. */
 type PgError = Error & { code?: string; constraint?: string; syscall?: string };
 
@@ -79,6 +76,14 @@ export async function renewLease(db: Db, id: string, term: number): Promise<bool
 /** Takes an instance off the list of writers. */
 export async function leaveWriters(db: Db, id: string, term: number): Promise<void> {
   await sql`select public.audit_leave(${id}, ${term})`.execute(db);
+}
+
+/** How far the log's time is ahead of the database's clock, in seconds; the log waits for a clock that went back. */
+export async function secondsAhead(db: Db): Promise<number> {
+  const { rows } = await sql<{ ahead: string | null }>`
+    select extract(epoch from timestamp - clock_timestamp()) as ahead
+    from public.audit_batch order by first_seq desc limit 1`.execute(db);
+  return Math.max(0, Number(rows[0]?.ahead ?? 0));
 }
 
 /** Makes partitions until two are spare; resolves with the number of spare ones. */
@@ -157,16 +162,10 @@ export class PostgresLogStore implements LogStore {
   }
 
   /** Appends an event and takes it back, to see whether the log can be written; leaves no gap and no row. */
-  async probe(pending: PendingEvent): Promise<void> {
-    const writer = { id: this.id, term: this.#term };
-    await onConnection(this.#db, async (connection) => {
-      const transaction = await connection.startTransaction().execute();
-      try {
-        await appendBatch(transaction, writer, PROBE_NUMBER, [pending]);
-      } finally {
-        await transaction.rollback().execute();
-      }
-    });
+  async probe(): Promise<void> {
+    await onConnection(this.#db, (connection) =>
+      sql`select public.audit_probe(${this.id}, ${this.#term})`.execute(connection),
+    );
   }
 
   /** Gives the lease back. */

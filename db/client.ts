@@ -4,12 +4,14 @@ import type { Database } from './tables.ts';
 
 export type Db = Kysely<Database>;
 
+export type Purpose = 'write' | 'tail' | 'read' | 'migrate';
+
 export type ClientOptions = {
   url: string;
   /** Shown in pg_stat_activity, so that an operator sees whose connection it is. */
   applicationName: string;
-  /** `write`: few connections, short timeouts. `read`: never in the way of writing. `migrate`: patient. */
-  purpose: 'write' | 'read' | 'migrate';
+  /** What the pool is for; each keeps out of the way of the others. */
+  purpose: Purpose;
   /** Idle connections that broke; the pool replaces them, so this is for the log only. */
   onError: (error: Error) => void;
 };
@@ -20,9 +22,11 @@ export type ClientOptions = {
  */
 const purposes = {
   write: { max: 3, statement_timeout: 3_000, lock_timeout: 1_000, query_timeout: 4_000 },
+  // One connection that no query of an administrator can take.
+  tail: { max: 1, statement_timeout: 5_000, lock_timeout: 1_000, query_timeout: 6_000 },
   read: { max: 4, statement_timeout: 5_000, lock_timeout: 1_000, query_timeout: 6_000 },
   migrate: { max: 2, statement_timeout: 0, lock_timeout: 0, query_timeout: 0 },
-} as const;
+} as const satisfies Record<Purpose, object>;
 
 // A statement that begins with `/* name */` is prepared once per connection under that name: it is then not
 // parsed and planned again. Only for hot statements of one fixed text.

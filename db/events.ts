@@ -7,7 +7,7 @@ import { utc } from './sql.ts';
 import type { Database } from './tables.ts';
 
 const MIB = 1024 * 1024;
-/** A page ends early, never empty, when its messages weigh more than this. */
+/** A page ends early, never empty, when its messages and details weigh more than this. */
 const MAX_PAGE_BYTES = 4 * MIB;
 /** Where `total` stops counting. */
 export const MAX_TOTAL = 10_000;
@@ -167,8 +167,8 @@ const oneOf = (values: readonly string[]) =>
   values.length === 1 ? sql<string>`${values[0]}` : sql<string>`any(${values}::text[])`;
 
 /**
- * One page of the events that match, in order. At most `limit` events, and fewer when their messages are
- * heavy, but never none while some match.
+ * One page of the events that match, in order. At most `limit` events, and fewer when they are heavy, but
+ * never none while some match.
  */
 export async function listEvents(
   db: Db,
@@ -178,24 +178,28 @@ export async function listEvents(
   limit: number,
 ): Promise<Page> {
   const direction = sql.raw(order);
-  const rows = await db
-    .selectFrom(
-      matching(db, filter, range)
-        .selectAll()
-        .orderBy('seq', order)
-        .limit(limit + 1)
-        .as('page'),
-    )
-    .select(eventColumns)
+  const weight = sql`(coalesce(octet_length(message), 0) + coalesce(pg_column_size(details), 0))`;
+  const page = matching(db, filter, range)
+    .selectAll()
+    .orderBy('seq', order)
+    .limit(limit + 1)
+    .as('page');
+  const weighed = db
+    .selectFrom(page)
+    .selectAll()
     .select([
-      sql<string>`sum(coalesce(octet_length(message), 0)) over (order by seq ${direction})
-        - coalesce(octet_length(message), 0)`.as('bytes_before'),
+      sql<string>`sum(${weight}) over (order by seq ${direction}) - ${weight}`.as('bytes_before'),
       sql<string>`count(*) over ()`.as('found'),
     ])
+    .as('weighed');
+  const rows = await db
+    .selectFrom(weighed)
+    .select([...eventColumns, 'found'])
+    .where('bytes_before', '<', sql<string>`${MAX_PAGE_BYTES}`)
     .orderBy('seq', order)
+    .limit(limit)
     .execute();
-  const kept = rows.slice(0, limit).filter((row) => Number(row.bytes_before) < MAX_PAGE_BYTES);
-  return { events: kept.map(toEvent), hasMore: Number(rows[0]?.found ?? 0) > kept.length };
+  return { events: rows.map(toEvent), hasMore: Number(rows[0]?.found ?? 0) > rows.length };
 }
 
 /** How many events of a range match, up to `MAX_TOTAL`; `exact` is false when there are more. */
@@ -226,16 +230,9 @@ export async function getEvent(db: Db, seq: number): Promise<AuditEvent | undefi
   return row === undefined ? undefined : toEvent(row);
 }
 
-/** Committed events from a seq on, in order, at most `limit`: what the tail reads. */
+/** Committed events from a seq on, in order, at most `limit` and no more than a page weighs: what the tail reads. */
 export async function eventsFrom(db: Db, from: number, limit: number): Promise<AuditEvent[]> {
-  const rows = await db
-    .selectFrom('audit_event')
-    .select(eventColumns)
-    .where('seq', '>=', sql<string>`${from}`)
-    .orderBy('seq')
-    .limit(limit)
-    .execute();
-  return rows.map(toEvent);
+  return (await listEvents(db, {}, { from, to: Number.MAX_SAFE_INTEGER }, 'asc', limit)).events;
 }
 
 /** The messages of a room in a range of seq, oldest first, at most `limit`: what `since` replays. */

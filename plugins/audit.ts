@@ -3,7 +3,7 @@ import { hostname } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import fp from 'fastify-plugin';
-import { makePartitions, PostgresLogStore } from '../db/append.ts';
+import { makePartitions, PostgresLogStore, secondsAhead } from '../db/append.ts';
 import { readIdentity } from '../db/events.ts';
 import { BatchCommitter } from '../src/core/commit-batch.ts';
 import { type CodedError, OutcomeUnknownError, type Receipt } from '../src/core/errors.ts';
@@ -26,11 +26,13 @@ const LIMITS = {
 const RENEW_MS = 3_000;
 const PARTITIONS_MS = 10_000;
 const SPARE_PARTITIONS = 2;
+/** Promise 4: readiness warns when the log's time is this far ahead of the clock. */
+const MAX_AHEAD_S = 5;
 /** A check of readiness is good for this long, and takes no longer than that. */
 const CHECK_FRESH_MS = 500;
 const CHECK_TIMEOUT_MS = 1_500;
 /** How long the end of the process waits for the log. */
-const CLOSE_MS = 3_000;
+const CLOSE_MS = 2_000;
 const SURE_RETRY_MS = 250;
 
 export type AuditOptions = { version: string };
@@ -83,6 +85,8 @@ export default fp(
     const listeners: ((events: AuditEvent[]) => void)[] = [];
     const ended = new AbortController();
     let spare = SPARE_PARTITIONS;
+    /** How far the log's time was ahead of the clock at the last check, in seconds. */
+    let ahead = 0;
 
     const committer = new BatchCommitter({
       store,
@@ -131,9 +135,9 @@ export default fp(
     /** A renewed lease says that the database can be written; after a failed append, only an append says more. */
     async function tryToWrite(): Promise<void> {
       await store.renew();
+      ahead = await secondsAhead(write);
       if (committer.trouble === null) return;
-      const draft: Draft = { action: 'SERVER_STOPPED', details: { uptime_ms: 0 } };
-      await store.probe(prepareEvent(draft, instance, Date.now()));
+      await store.probe();
     }
 
     /** The last check, shared by those who ask at the same time. */
@@ -165,10 +169,14 @@ export default fp(
       recordSurely,
       onCommit: (listener) => listeners.push(listener),
       check,
-      warnings: () =>
-        spare < SPARE_PARTITIONS
+      warnings: () => [
+        ...(spare < SPARE_PARTITIONS
           ? [`only ${spare} spare partitions: past the last one nothing can be written`]
-          : [],
+          : []),
+        ...(ahead > MAX_AHEAD_S
+          ? [`the log's time is ${Math.round(ahead)} s ahead of the database's clock, which went back`]
+          : []),
+      ],
     });
 
     fastify.addHook('onReady', async () => {

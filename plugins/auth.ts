@@ -1,7 +1,7 @@
 import { isIP } from 'node:net';
 import type { FastifyInstance, FastifyRequest, onRequestAsyncHookHandler } from 'fastify';
 import fp from 'fastify-plugin';
-import { errors as joseErrors, jwtVerify, SignJWT } from 'jose';
+import { type JWTPayload, errors as joseErrors, jwtVerify, SignJWT } from 'jose';
 import { isLoopback } from '../src/config.ts';
 import { CodedError } from '../src/core/errors.ts';
 import { isName } from '../src/core/text.ts';
@@ -25,6 +25,8 @@ export type Principal = {
   scopes: ReadonlySet<string>;
   /** The rooms that the token limits its bearer to; undefined: all. */
   rooms: ReadonlySet<string> | undefined;
+  /** When the token expires, clocks that differ allowed for, in milliseconds since 1970; undefined: never. */
+  expiresAt: number | undefined;
 };
 
 export type Auth = {
@@ -62,8 +64,7 @@ function bearerToken(request: FastifyRequest): string | undefined {
   return token;
 }
 
-function principalOf(claims: Record<string, unknown>): Principal {
-  const { sub, scope, rooms } = claims;
+function principalOf({ exp, sub, scope, rooms }: JWTPayload): Principal {
   if (typeof sub !== 'string' || !isName(sub)) {
     throw unauthenticated('The token’s “sub” must be a user name of 1-128 bytes without control characters.');
   }
@@ -76,6 +77,7 @@ function principalOf(claims: Record<string, unknown>): Principal {
     // RFC 9068 2.2.3: scopes are separated by spaces.
     scopes: new Set(scope?.split(' ').filter((word) => word !== '') ?? []),
     rooms: limited ? new Set(rooms as string[]) : undefined,
+    expiresAt: exp === undefined ? undefined : (exp + CLOCK_SKEW) * 1_000,
   };
 }
 
@@ -154,7 +156,12 @@ export default fp(
             { parameter: 'user' },
           );
         }
-        request.principal = { userId: developmentUser, scopes: new Set(['chat']), rooms: undefined };
+        request.principal = {
+          userId: developmentUser,
+          scopes: new Set(['chat']),
+          rooms: undefined,
+          expiresAt: undefined,
+        };
         return request.principal;
       }
       const principal = await authenticate(request);

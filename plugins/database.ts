@@ -1,10 +1,14 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import fp from 'fastify-plugin';
-import { createClient, type Db } from '../db/client.ts';
+import { createClient, type Db, type Purpose } from '../db/client.ts';
 import { startEmbedded } from '../db/embedded/index.ts';
 import { migrate } from '../db/migrate.ts';
 import { checkDatabase, type DatabaseFacts } from '../db/self-check.ts';
 import { SetupError } from '../src/core/setup-error.ts';
+
+/** How long the end of the server waits for statements under way. */
+const CLOSE_MS = 1_000;
 
 export type DatabaseOptions = {
   /** undefined: the embedded Postgres in `dataDir`. */
@@ -14,7 +18,7 @@ export type DatabaseOptions = {
 };
 
 /** The database, by what one wants of it, so that reading never queues in front of writing. */
-export type DatabaseHandle = { write: Db; read: Db; facts: DatabaseFacts };
+export type DatabaseHandle = { write: Db; tail: Db; read: Db; facts: DatabaseFacts };
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -34,11 +38,13 @@ export default fp(
               fastify.log.error({ exitCode }, 'the embedded Postgres ended; restarting it'),
           })
         : undefined;
-    const open = (purpose: 'write' | 'read' | 'migrate') =>
+    const open = (purpose: Purpose) =>
       createClient({ url: url ?? embedded?.url ?? '', applicationName, purpose, onError });
-    const [write, read] = [open('write'), open('read')];
+    const [write, tail, read] = [open('write'), open('tail'), open('read')];
     fastify.addHook('onClose', async () => {
-      await Promise.all([write.destroy(), read.destroy()]);
+      const closed = Promise.all([write.destroy(), tail.destroy(), read.destroy()]);
+      // A database that does not answer must not hold up the end of the process.
+      await Promise.race([closed, delay(CLOSE_MS, undefined, { ref: false })]);
       await embedded?.stop();
     });
 
@@ -57,7 +63,7 @@ export default fp(
       if (error instanceof SetupError) throw error;
       throw new SetupError(`The database cannot be used: ${error.message}. Check DATABASE_URL.`, error);
     });
-    fastify.decorate('database', { write, read, facts });
+    fastify.decorate('database', { write, tail, read, facts });
   },
   { name: 'database', dependencies: ['errors'] },
 );

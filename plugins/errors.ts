@@ -51,6 +51,9 @@ export const problems = (...statuses: (keyof typeof meanings)[]) =>
 export function sendProblem(reply: FastifyReply, error: CodedError): FastifyReply {
   reply.refusal = error;
   if (error.status === 401) reply.header('www-authenticate', 'Bearer');
+  // A refused handshake leaves a connection that no HTTP parser reads any more.
+  const { socket, headers } = reply.request.raw;
+  if (headers.upgrade !== undefined) reply.raw.once('finish', () => socket.destroySoon());
   if (error.code === 'upgrade_required') reply.header('upgrade', 'websocket').header('connection', 'upgrade');
   return reply
     .code(error.status)
@@ -129,7 +132,17 @@ export function toCodedError(error: FastifyError, request: FastifyRequest): Code
 /** One way from an error to an answer: problem+json with a code from the closed list. */
 export default fp(
   async function errors(fastify: FastifyInstance) {
+    let closing = false;
     fastify.decorateReply('refusal', null);
+    // Fastify's own answer while it closes is no problem document; readiness says the same by itself.
+    fastify.addHook('preClose', async () => {
+      closing = true;
+    });
+    fastify.addHook('onRequest', async (request) => {
+      if (closing && request.routeOptions.url !== '/health/ready') {
+        throw new CodedError('overloaded', 'The server is shutting down.');
+      }
+    });
     fastify.setErrorHandler((error: FastifyError, request, reply) => {
       const coded = toCodedError(error, request);
       if (coded.code === 'internal') request.log.error({ err: error }, 'request failed');

@@ -1,4 +1,5 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { canonicalAddress } from '../src/core/address.ts';
 import type { ErrorCode } from '../src/core/errors.ts';
@@ -8,6 +9,8 @@ import { formatMilliseconds } from '../src/core/timestamps.ts';
 
 const WINDOW_MS = 10_000;
 const MAX_SOURCES = 1_000;
+/** How long the end of the server waits for the last counts to be recorded. */
+const CLOSE_MS = 500;
 
 /** Who was refused. */
 type Source = { user_id: string | null; ip: string | null; session_id?: string; room?: string };
@@ -16,6 +19,8 @@ declare module 'fastify' {
   interface FastifyInstance {
     /** Puts a refused WebSocket frame on record, folded; never its content. */
     refuseFrame: (code: ErrorCode, source: Source) => void;
+    /** Puts a refused request or handshake on record, folded; for answers that no hook sees. */
+    noteRefusal: (request: FastifyRequest, reply: FastifyReply) => void;
   }
 }
 
@@ -53,13 +58,13 @@ export default fp(
       })),
     );
 
-    fastify.addHook('onResponse', async (request, reply) => {
+    function noteRefusal(request: FastifyRequest, reply: FastifyReply): void {
       if (reply.refusal === null) return;
-      const { code } = reply.refusal;
+      const { code, status } = reply.refusal;
       // Probes ask every few seconds, and nothing is denied to them.
       if (code === 'not_ready') return;
       const source = { user_id: request.principal?.userId ?? null, ip: addressOf(request) };
-      if (request.ws) {
+      if (request.raw.headers.upgrade?.toLowerCase() === 'websocket') {
         note(`CONNECTION_REFUSED ${code}`, source, (who, count, since) => ({
           action: 'CONNECTION_REFUSED',
           ...who,
@@ -67,19 +72,22 @@ export default fp(
         }));
         return;
       }
-      const denied = code === 'unauthenticated' || code === 'forbidden';
-      const action = denied ? 'ACCESS_DENIED' : 'REQUEST_REFUSED';
+      const action = status === 401 || status === 403 ? 'ACCESS_DENIED' : 'REQUEST_REFUSED';
       const { method } = request;
-      const route = request.routeOptions.url ?? '*';
+      const route = request.routeOptions?.url ?? '*';
       note(`${action} ${code} ${method} ${route}`, source, (who, count, since) => ({
         action,
         ...who,
         details: { code, count, since, method, route },
       }));
-    });
+    }
+    fastify.decorate('noteRefusal', noteRefusal);
+    fastify.addHook('onResponse', async (request, reply) => noteRefusal(request, reply));
 
     // First of the closing hooks that need the log: the audit plugin closes after this one.
-    fastify.addHook('onClose', () => folded.close());
+    fastify.addHook('onClose', async () => {
+      await Promise.race([folded.close(), delay(CLOSE_MS, undefined, { ref: false })]);
+    });
   },
   { name: 'refusals', dependencies: ['audit', 'auth', 'websocket'] },
 );

@@ -1,9 +1,12 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import fp from 'fastify-plugin';
 import { eventsFrom, readNextSeq } from '../db/events.ts';
 import { Tail } from '../src/core/tail.ts';
 
 const MIB = 1024 * 1024;
+/** How long the end of the server waits for a read under way. */
+const CLOSE_MS = 500;
 /** What other instances committed is found by asking; this is how often. */
 const POLL_MS = 500;
 
@@ -18,8 +21,8 @@ export default fp(
   async function tail(fastify: FastifyInstance) {
     const { audit, database } = fastify;
     const follower = new Tail({
-      next: await readNextSeq(database.read),
-      read: (from, limit) => eventsFrom(database.read, from, limit),
+      next: await readNextSeq(database.tail),
+      read: (from, limit) => eventsFrom(database.tail, from, limit),
       maxRecentEvents: 10_000,
       maxRecentBytes: 8 * MIB,
       onError: (error) => fastify.log.error({ err: error }, 'the tail could not go on'),
@@ -29,7 +32,7 @@ export default fp(
     fastify.decorate('tail', follower);
     fastify.addHook('onClose', async () => {
       clearInterval(poll);
-      await follower.close();
+      await Promise.race([follower.close(), delay(CLOSE_MS, undefined, { ref: false })]);
     });
   },
   { name: 'tail', dependencies: ['audit'] },

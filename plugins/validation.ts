@@ -8,10 +8,11 @@ type Properties = Record<string, { type?: string }> | undefined;
 
 /** Refuses percent-encoding that is no UTF-8 (RFC 3986 2.1), which a parser would pass on undecoded. */
 function checkEncoding(request: FastifyRequest): void {
-  const query = request.raw.url?.split('?', 2)[1];
-  if (query === undefined) return;
+  const { url = '' } = request.raw;
+  const start = url.indexOf('?');
+  if (start === -1) return;
   try {
-    decodeURIComponent(query);
+    decodeURIComponent(url.slice(start + 1));
   } catch (cause) {
     throw new CodedError('bad_request', 'The query string is not percent-encoded UTF-8.', { cause });
   }

@@ -1,9 +1,14 @@
+import type { IncomingMessage } from 'node:http';
+import type { Duplex } from 'node:stream';
 import websocketPlugin from '@fastify/websocket';
 import type { FastifyInstance } from 'fastify';
 import fp from 'fastify-plugin';
+import { CodedError } from '../src/core/errors.ts';
 
 /** How long a peer may take to answer a close frame before its connection is cut. */
 export const CLOSE_GRACE_MS = 1_000;
+/** How long a handshake may take, from the request to the open WebSocket or the end of the connection. */
+const HANDSHAKE_MS = 10_000;
 
 export type WebsocketOptions = {
   /** The longest frame in bytes; 0: no limit. */
@@ -18,6 +23,10 @@ declare module 'fastify' {
     /** Registers what has to happen to open sockets when the server stops. */
     onSocketDrain: (drain: Drain) => void;
   }
+  interface FastifyContextConfig {
+    /** Whether a WebSocket may be opened here. */
+    websocket?: boolean;
+  }
 }
 
 /** WebSocket with limits, and an orderly end: open sessions are closed before anything they need is. */
@@ -25,6 +34,27 @@ export default fp(
   async function websocket(fastify: FastifyInstance, { maxFrameBytes }: WebsocketOptions) {
     const drains: Drain[] = [];
     fastify.decorate('onSocketDrain', (drain) => drains.push(drain));
+
+    /** Connections that asked for an upgrade and are still there. Node counts them among those that keep a server open. */
+    const upgraded = new Set<Duplex>();
+    /** Those whose WebSocket is not open yet, with what cuts them in the end. */
+    const deadlines = new Map<Duplex, NodeJS.Timeout>();
+    const noLongerWaits = (stream: Duplex): void => {
+      clearTimeout(deadlines.get(stream));
+      deadlines.delete(stream);
+    };
+    fastify.server.on('upgrade', (_request: IncomingMessage, stream: Duplex) => {
+      upgraded.add(stream);
+      deadlines.set(
+        stream,
+        setTimeout(() => stream.destroy(), HANDSHAKE_MS),
+      );
+      stream.once('close', () => {
+        upgraded.delete(stream);
+        noLongerWaits(stream);
+      });
+    });
+
     await fastify.register(websocketPlugin, {
       options: {
         maxPayload: maxFrameBytes,
@@ -37,13 +67,13 @@ export default fp(
       // The plugin's own preClose closes without a code and waits for dead peers, and one registered elsewhere
       // would come too late.
       preClose: (done) => {
-        Promise.all(drains.map((drain) => drain())).then(
-          () => done(),
-          (error: Error) => {
-            fastify.log.error({ err: error }, 'sessions could not be ended in order');
+        Promise.all(drains.map((drain) => drain()))
+          .catch((error: Error) => fastify.log.error({ err: error }, 'sessions could not be ended in order'))
+          .finally(() => {
+            // Handshakes that were refused, or came while the sessions were ended.
+            for (const stream of upgraded) stream.destroy();
             done();
-          },
-        );
+          });
       },
       errorHandler: (error, socket, request) => {
         request.log.debug({ code: (error as { code?: string }).code }, 'socket error');
@@ -51,6 +81,14 @@ export default fp(
         socket.close(1011);
         setTimeout(() => socket.terminate(), CLOSE_GRACE_MS).unref();
       },
+    });
+    fastify.websocketServer.on('connection', (_socket, request) => noLongerWaits(request.socket));
+
+    // The plugin would answer 101 at any route, and then close.
+    fastify.addHook('onRequest', async (request) => {
+      if (request.ws && request.routeOptions.config.websocket !== true) {
+        throw new CodedError('not_found', 'There is no WebSocket at this address.');
+      }
     });
   },
   { name: 'websocket', dependencies: ['errors', 'tail'] },

@@ -17,7 +17,7 @@ import { actionNames, actions } from '../src/core/actions.ts';
 import { type Cursor, decodeCursor, encodeCursor, filterKey } from '../src/core/cursor.ts';
 import { CodedError } from '../src/core/errors.ts';
 import { checkInterval, type Filter, parseFilter } from '../src/core/filter.ts';
-import { Action, type AuditEvent, type AuditPage, AuditQuery } from '../src/core/schemas.ts';
+import { Action, type AuditEvent, type AuditPage, AuditQuery, NoQuery } from '../src/core/schemas.ts';
 
 const tags = ['audit'];
 const security = [{ token: [] }];
@@ -66,6 +66,7 @@ export default fp(
           description: 'Every action there is, with the JSON Schema of its `details`. Not recorded.',
           tags,
           security,
+          querystring: NoQuery,
           response: {
             200: Type.Object(
               {
@@ -79,7 +80,7 @@ export default fp(
               },
               { description: 'All actions' },
             ),
-            ...problems(401, 403, 500),
+            ...problems(400, 401, 403, 500),
           },
         },
       },
@@ -99,7 +100,7 @@ export default fp(
           params: Type.Object({
             seq: Type.Integer({ minimum: 0, description: 'The event’s position in the log.', examples: [0] }),
           }),
-          querystring: Type.Object({}, { additionalProperties: false }),
+          querystring: NoQuery,
           response: {
             200: Type.Unsafe<AuditEvent>({ $ref: 'AuditEvent#', description: 'The event' }),
             ...problems(400, 401, 403, 404, 410, 500, 503),

@@ -3,6 +3,7 @@ import fp from 'fastify-plugin';
 import Type from 'typebox';
 import { problems } from '../plugins/errors.ts';
 import { CodedError } from '../src/core/errors.ts';
+import { NoQuery } from '../src/core/schemas.ts';
 
 const tags = ['health'];
 
@@ -23,6 +24,7 @@ export default fp(
           summary: 'Does the process answer?',
           tags,
           security: [],
+          querystring: NoQuery,
           response: {
             200: Type.Object({ status: Type.Literal('live') }, { description: 'It does' }),
             ...problems(400),
@@ -41,6 +43,7 @@ export default fp(
           description: 'Asks the database. While the log cannot be written, every message is refused.',
           tags,
           security: [],
+          querystring: NoQuery,
           response: {
             200: Type.Object(
               {

@@ -24,11 +24,11 @@ const KIB = 1024;
  * below, and is closed after it (`onClose` runs from the bottom up).
  */
 export async function buildApp(config: Config): Promise<FastifyInstance> {
-  const development = config.jwtSecret === undefined;
-  const app = Fastify({
+  const app: FastifyInstance = Fastify({
     logger: loggerOptions(config.logLevel),
     genReqId: () => randomUUID(),
     bodyLimit: 64 * KIB,
+    return503OnClosing: false,
     requestTimeout: 15_000,
     http: { headersTimeout: 10_000, connectionsCheckingInterval: 5_000 },
     forceCloseConnections: true,
@@ -39,8 +39,23 @@ export async function buildApp(config: Config): Promise<FastifyInstance> {
       // Fastify's default drops unknown query parameters: a misspelt filter would give an unfiltered page.
       customOptions: { removeAdditional: false, coerceTypes: 'array', useDefaults: true, allErrors: false },
     },
-    frameworkErrors: (error, request, reply) => void sendProblem(reply, toCodedError(error, request)),
+    frameworkErrors: (error, request, reply) => {
+      sendProblem(reply, toCodedError(error, request));
+      app.noteRefusal(request, reply);
+    },
   });
+  try {
+    await registerAll(app, config);
+  } catch (error) {
+    // What was started must not outlive a start that failed.
+    await app.close();
+    throw error;
+  }
+  return app;
+}
+
+async function registerAll(app: FastifyInstance, config: Config): Promise<void> {
+  const development = config.jwtSecret === undefined;
 
   await app.register(errors);
   await app.register(validation);
@@ -64,5 +79,4 @@ export async function buildApp(config: Config): Promise<FastifyInstance> {
   await app.register(chat, { limits: config.limits });
   await app.register(auditRoutes);
   await app.register(healthRoutes);
-  return app;
 }

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { link, mkdir, readFile, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { SetupError } from './core/setup-error.ts';
 
 /**
  * The key of development mode, made once and kept, so that yesterday's links work today. Two servers that
@@ -9,10 +10,14 @@ import { join } from 'node:path';
 export async function developmentSecret(dataDir: string): Promise<string> {
   await mkdir(dataDir, { recursive: true, mode: 0o700 });
   const path = join(dataDir, 'development-key');
-  await writeFile(path, randomBytes(32).toString('base64url'), { flag: 'wx', mode: 0o600 }).catch(
-    (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EEXIST') throw error;
-    },
-  );
-  return (await readFile(path, 'utf8')).trim();
+  const draft = `${path}.${process.pid}`;
+  await writeFile(draft, randomBytes(32).toString('base64url'), { mode: 0o600 });
+  // A link is made whole or not at all, and never over another server's key.
+  await link(draft, path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EEXIST') throw error;
+  });
+  await unlink(draft);
+  const key = (await readFile(path, 'utf8')).trim();
+  if (key.length < 32) throw new SetupError(`${path} does not hold a key; delete it, and a new one is made.`);
+  return key;
 }

@@ -38,11 +38,13 @@ function open(user: string, { url, token }: PlayerOptions): Promise<WebSocket> {
   const socket = new WebSocket(address, { headers, perMessageDeflate: false });
   return new Promise((resolve, reject) => {
     socket.once('error', reject);
-    // The first frame is the welcome: the session is on record.
-    socket.once('message', () => {
-      socket.removeListener('error', reject);
+    socket.once('close', () => reject(new Error('closed before the welcome')));
+    socket.once('message', (data: Buffer) => {
+      const { type, code } = JSON.parse(data.toString()) as Answer;
+      // The welcome means that the session is on record; nothing else comes first but an error.
+      if (type !== 'welcome') reject(new Error(code ?? type));
+      else resolve(socket);
       socket.on('error', () => {});
-      resolve(socket);
     });
   });
 }

@@ -142,7 +142,13 @@ async function spawnPostgres(
     );
   });
   gone.catch(() => {});
-  await waitUntilReady(url, gone);
+  try {
+    await waitUntilReady(url, gone);
+  } catch (error) {
+    // One that never answered must not stand in the way of the next.
+    child.kill('SIGQUIT');
+    throw error;
+  }
   return { child, exited };
 }
 
@@ -158,6 +164,8 @@ async function superviseCluster(
   const port = await freePort();
   const url = urlFor(password, port);
   let stopping = false;
+  /** The start that is under way or was the last. */
+  let starting = spawnPostgres(binaries, clusterDir, port, url);
 
   const watch = ({ child, exited }: Running): void => {
     child.unref();
@@ -167,19 +175,22 @@ async function superviseCluster(
         await delay(RESTART_DELAY_MS);
         if (stopping) return;
         try {
-          return watch(await spawnPostgres(binaries, clusterDir, port, url));
+          starting = spawnPostgres(binaries, clusterDir, port, url);
+          return watch(await starting);
         } catch {
           // Tried again, and told through onRestart, for as long as the server runs; meanwhile it is not ready.
         }
       }
     });
   };
-  watch(await spawnPostgres(binaries, clusterDir, port, url));
+  watch(await starting);
 
   return {
     url,
     stop: async () => {
       stopping = true;
+      // One that is just starting has no pid file yet, and would be missed.
+      await starting.catch(() => {});
       await stopPostmaster(clusterDir);
     },
   };

@@ -52,7 +52,10 @@ export async function stopPostmaster(clusterDir: string, timeoutMs = 8_000): Pro
   }
 }
 
-/** Waits until a server answers; rejects when `gone` does, or after the time-out. */
+/**
+ * Waits until a server answers; rejects when `gone` does, or when it does not listen within the time-out. A
+ * server that recovers from a crash says so, and may take as long as it needs.
+ */
 export async function waitUntilReady(url: string, gone: Promise<never>, timeoutMs = 20_000): Promise<void> {
   const giveUp = performance.now() + timeoutMs;
   for (;;) {
@@ -64,8 +67,8 @@ export async function waitUntilReady(url: string, gone: Promise<never>, timeoutM
       return;
     } catch (error) {
       const { code } = error as { code?: string };
-      // Not listening yet, or still recovering.
-      if ((code !== 'ECONNREFUSED' && code !== '57P03') || performance.now() > giveUp) throw error;
+      const isRecovering = code === '57P03';
+      if (!isRecovering && (code !== 'ECONNREFUSED' || performance.now() > giveUp)) throw error;
       await delay(20);
     }
   }

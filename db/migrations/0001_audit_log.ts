@@ -10,6 +10,7 @@ export async function up(db: Kysely<unknown>): Promise<void> {
   await partitions(db);
   await writers(db);
   await append(db);
+  await probe(db);
   await rights(db);
   await firstEvent(db);
 }
@@ -234,11 +235,27 @@ async function append(db: Kysely<unknown>): Promise<void> {
     end $$`.execute(db);
 }
 
+/** Appends an event and takes it back, in one statement, so that no lock outlives it. */
+async function probe(db: Kysely<unknown>): Promise<void> {
+  await sql`
+    create function public.audit_probe(p_writer text, p_term bigint) returns void
+    language plpgsql security definer set search_path = pg_catalog, public, pg_temp as $$
+    begin
+      -- Batches count from 1.
+      perform public.audit_append(p_writer, p_term, 0, array[clock_timestamp()], array['SERVER_STOPPED'],
+        array[null::text], array[null::text], array[null::text], array[null::uuid], array[null::text],
+        array[null::text], array[null::jsonb]);
+      raise exception using errcode = 'MB002';
+    exception when sqlstate 'MB002' then
+      null;
+    end $$`.execute(db);
+}
+
 async function rights(db: Kysely<unknown>): Promise<void> {
   // Postgres lets everybody execute a new function; whom the owner trusts is said in db/roles.sql.
   await sql`
     revoke all on function public.audit_make_partitions(integer), public.audit_join(text),
-      public.audit_renew(text, bigint), public.audit_leave(text, bigint),
+      public.audit_renew(text, bigint), public.audit_leave(text, bigint), public.audit_probe(text, bigint),
       public.audit_append(text, bigint, bigint, timestamptz[], text[], text[], text[], text[], uuid[], text[],
         text[], jsonb[])
     from public`.execute(db);

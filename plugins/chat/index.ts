@@ -26,7 +26,7 @@ const MAX_REPLAYED = 1_000;
 const MAX_USER_AGENT = 256;
 /** How long the end of the server waits for commands under way, and then for the ends to be recorded. */
 const DRAIN_MS = 2_000;
-const RECORD_ENDS_MS = 3_000;
+const RECORD_ENDS_MS = 2_000;
 
 const querystring = Type.Object(
   {
@@ -77,6 +77,8 @@ export default fp(
     /** Sessions whose end is not on record yet, by id. */
     const sessions = new Map<string, Session>();
     const rooms = new Rooms<Session>();
+    /** The server is stopping: no session may open any more. */
+    let draining = false;
 
     // ---- from the log to the sockets
 
@@ -113,7 +115,9 @@ export default fp(
 
     /** The end of a session on any instance: it left every room it was in. */
     function deliverEnd(event: AuditEvent, session: Session | undefined): void {
-      const left = (event.details as { rooms?: string[] }).rooms ?? [];
+      const named = (event.details as { rooms?: string[] }).rooms ?? [];
+      // Of a session of our own we know all rooms, of another's those that the event names.
+      const left = session === undefined ? named : [...session.rooms];
       if (session !== undefined) {
         for (const room of left) rooms.remove(room, session);
         sessions.delete(session.id);
@@ -141,8 +145,11 @@ export default fp(
       }
     }
 
+    /** The first seq that was not delivered here yet. */
+    let delivered = tail.next;
     const subscription = tail.subscribe((events) => {
       for (const event of events) {
+        delivered = event.seq + 1;
         try {
           deliver(event);
         } catch (error) {
@@ -166,6 +173,7 @@ export default fp(
         action: 'AUDIT_READ',
         user_id: session.userId,
         session_id: session.id,
+        ip: session.ip,
         room,
         details: {
           path: '/ws',
@@ -185,6 +193,7 @@ export default fp(
       method: 'GET',
       url: '/ws',
       exposeHeadRoute: false,
+      config: { websocket: true },
       schema: {
         operationId: 'openWebSocket',
         summary: 'Open a chat session',
@@ -200,21 +209,21 @@ export default fp(
       onRequest: async (request) => {
         if (!request.ws) return;
         const { user } = request.query;
-        if (user !== undefined && (!auth.development || typeof user !== 'string')) {
-          const message = auth.development
-            ? 'must be given once'
-            : 'is for development mode; the token says who you are';
-          throw new CodedError('invalid_parameter', `“user” ${message}.`, { parameter: 'user' });
-        }
-        await auth.authenticateSocket(request, user);
+        await auth.authenticateSocket(request, typeof user === 'string' ? user : undefined);
       },
       preHandler: async (request) => {
         if (!request.ws || request.principal === null) return;
+        if (!auth.development && request.query.user !== undefined) {
+          const message = '“user” is for development mode; the token says who you are.';
+          throw new CodedError('invalid_parameter', message, { parameter: 'user' });
+        }
         firstRoom(request.query.room, request.principal);
         const trouble = await audit.check();
         if (trouble !== null) {
           throw new CodedError('audit_unavailable', 'The audit log cannot be written now; try again later.');
         }
+        // Looked at last: a session that opens after the others were ended would never be.
+        if (draining) throw new CodedError('overloaded', 'The server is shutting down.');
       },
       handler: (_request, reply) =>
         sendProblem(reply, new CodedError('upgrade_required', 'Connect here with a WebSocket client.')),
@@ -232,7 +241,7 @@ export default fp(
           limits,
           refuse: refuseFrame,
           replay,
-          delivered: () => tail.next,
+          delivered: () => delivered,
           onFault: (error) => request.log.error({ err: error }, 'a frame could not be handled'),
         });
         sessions.set(session.id, session);
@@ -250,6 +259,7 @@ export default fp(
     }, PING_MS);
 
     fastify.onSocketDrain(async () => {
+      draining = true;
       clearInterval(pings);
       const open = [...sessions.values()];
       await Promise.all(open.map((session) => session.drain(DRAIN_MS)));

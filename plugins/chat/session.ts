@@ -25,14 +25,33 @@ const MIB = 1024 * 1024;
 const MAX_INBOX = 64;
 /** Messages of one session that may be on their way into the log. */
 const MAX_IN_FLIGHT = 64;
-/** A reader who lets more than this pile up is closed with 1013. */
-const MAX_BUFFERED_BYTES = 4 * MIB;
-const MAX_HELD_FRAMES = 5_000;
+/** A reader who has more than this waiting for so long is too slow, and closed with 1013. */
+const SLOW_BYTES = 4 * MIB;
+const SLOW_MS = 5_000;
+/** And at once beyond this. More than any one batch or page can bring, for nobody can read within one turn. */
+const MAX_BUFFERED_BYTES = 32 * MIB;
+/** A replay waits for the reader after so many bytes; meanwhile the room's new frames are held, up to a bound. */
+const REPLAY_CHUNK_BYTES = MIB / 4;
+const MAX_HELD_BYTES = 8 * MIB;
+/** Rooms that DISCONNECTED names; the details of an event have a bound. */
+const MAX_ROOMS_NAMED = 100;
+/** The longest that setTimeout can wait. */
+const MAX_TIMEOUT_MS = 2 ** 31 - 1;
+
+/** How ws names what was wrong with a frame, as close codes (RFC 6455 7.4.1); any other fault is 1002. */
+const closeCodes: Record<string, number> = {
+  WS_ERR_INVALID_UTF8: 1007,
+  WS_ERR_UNSUPPORTED_MESSAGE_LENGTH: 1009,
+  WS_ERR_UNSUPPORTED_DATA_PAYLOAD_LENGTH: 1009,
+  WS_ERR_TOO_MANY_BUFFERED_PARTS: 1008,
+};
 
 /** A command whose event is on its way through the log, and what to tell the sender when it arrives. */
 type Command = {
   ref: string | undefined;
   since: Since | undefined;
+  /** Whether it changes which rooms the session is in, so that what follows depends on its outcome. */
+  moves: boolean;
   /** Called when the command is finished with: delivered, refused, or its outcome unknown. */
   finish: () => void;
 };
@@ -92,6 +111,14 @@ export class Session {
   #inFlight: Command[] = [];
   /** Frames of rooms whose replay is still being read, so that the replay comes first. */
   readonly #held = new Map<string, Buffer[]>();
+  /** The bytes of all of `#held`. */
+  #heldBytes = 0;
+  /** When the peer began to have too much waiting; undefined while it keeps up. */
+  #slowSince: number | undefined;
+  /** Joins and leaves of which nobody knows yet whether they are on record. */
+  #movesInDoubt = 0;
+  /** Ends the session when its token expires. */
+  #expiry: NodeJS.Timeout | undefined;
   #state: 'opening' | 'open' | 'closing' | 'ended' = 'opening';
   /** Set once CONNECTED is on record. */
   #connected: Receipt | undefined;
@@ -102,7 +129,8 @@ export class Session {
   #alive = true;
   /** Whether what is sent is being gathered. */
   #corked = false;
-  /** The server's own word for the end, where the peer gave none. */
+  /** The server's own code and word for the end, where the peer gave none. */
+  #endCode: number | undefined;
   #endReason = '';
   /** Called when a command leaves `#inFlight` or the inbox is done with. */
   #waiters: (() => void)[] = [];
@@ -123,10 +151,23 @@ export class Session {
       this.#alive = true;
     });
     this.#socket.on('error', (error: Error & { code?: string }) => {
-      if (!error.code?.startsWith('WS_ERR')) return;
-      this.#refused(error.code === 'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH' ? 'too_large' : 'bad_frame');
+      const { code } = error;
+      if (code === undefined || !code.startsWith('WS_ERR')) return;
+      this.#endCode ??= closeCodes[code] ?? 1002;
+      this.#endReason ||= 'the frame breaks the protocol or a limit';
+      this.#refused(this.#endCode === 1009 ? 'too_large' : 'bad_frame');
     });
+    const { expiresAt } = options.principal;
+    if (expiresAt !== undefined) {
+      const wait = Math.min(MAX_TIMEOUT_MS, Math.max(0, expiresAt - Date.now()));
+      this.#expiry = setTimeout(() => this.close(4401, 'the token has expired'), wait);
+    }
     this.#socket.on('close', (code: number, reason: Buffer) => void this.#end(code, reason.toString()));
+  }
+
+  /** The client's address. */
+  get ip(): string | null {
+    return this.#options.ip;
   }
 
   /** The rooms that this session is in. */
@@ -145,7 +186,7 @@ export class Session {
     }
     if (room === undefined) this.#welcome();
     else {
-      const joined = await this.#run({ action: 'JOINED', room });
+      const joined = await this.#run({ action: 'JOINED', room }, { moves: true });
       if (!joined) this.close(1013, 'the audit log cannot be written');
     }
     this.#state = 'open';
@@ -157,12 +198,23 @@ export class Session {
   send(bytes: Buffer): void {
     const socket = this.#socket;
     if (socket.readyState !== socket.OPEN) return;
-    if (socket.bufferedAmount > MAX_BUFFERED_BYTES) {
+    if (this.#isTooSlow(socket.bufferedAmount)) {
       this.close(1013, 'too slow');
       return;
     }
     this.#cork();
     socket.send(bytes, { binary: false });
+  }
+
+  /** Judged over time: what one turn of the event loop sends, nobody can have read within it. */
+  #isTooSlow(waiting: number): boolean {
+    if (waiting <= SLOW_BYTES) {
+      this.#slowSince = undefined;
+      return false;
+    }
+    const now = performance.now();
+    this.#slowSince ??= now;
+    return waiting > MAX_BUFFERED_BYTES || now - this.#slowSince > SLOW_MS;
   }
 
   /** Gathers what this turn of the event loop sends into one system call; in busy rooms those are most of the cost. */
@@ -181,12 +233,15 @@ export class Session {
   sendInRoom(room: string, bytes: Buffer): void {
     const held = this.#held.get(room);
     if (held === undefined) this.send(bytes);
-    else if (held.length < MAX_HELD_FRAMES) held.push(bytes);
-    else this.close(1013, 'too slow');
+    else if (this.#heldBytes + bytes.length <= MAX_HELD_BYTES) {
+      held.push(bytes);
+      this.#heldBytes += bytes.length;
+    } else this.close(1013, 'too slow');
   }
 
   /** Closes the connection, and cuts it when the peer does not answer. */
   close(code: number, reason: string): void {
+    this.#endCode ??= code;
     this.#endReason ||= reason;
     this.#socket.close(code, reason);
     setTimeout(() => this.#socket.terminate(), CLOSE_GRACE_MS).unref();
@@ -194,6 +249,8 @@ export class Session {
 
   /** Pings the peer; cuts the connection when the last ping was not answered. */
   ping(): void {
+    // While it is not read, no pong can be seen.
+    if (this.#socket.isPaused) return;
     if (!this.#alive) {
       this.#endReason ||= 'no answer to a ping';
       this.#socket.terminate();
@@ -233,8 +290,10 @@ export class Session {
   onOwnMessage(event: AuditEvent, frame: ServerFrame & { type: 'message' }, bytes: Buffer): void {
     const command = this.#inFlight.shift();
     const ref = command?.ref;
-    this.sendInRoom(frame.room, ref === undefined ? bytes : frameBytes({ ...frame, ref }));
-    this.#ack(ref, event);
+    const { room } = frame;
+    this.sendInRoom(room, ref === undefined ? bytes : frameBytes({ ...frame, ref }));
+    // By the same way, so that it comes after the message.
+    if (ref !== undefined) this.sendInRoom(room, this.#ackFrame(ref, event));
     this.#finish(command);
   }
 
@@ -277,6 +336,13 @@ export class Session {
         throw new FrameError('rate_limited', 'Too many frames; wait a moment.', this.#refIn(text));
       }
       const frame = parseFrame(text);
+      if (this.#movesInDoubt > 0) {
+        throw new FrameError(
+          'audit_unavailable',
+          'Whether you have joined or left is not known yet; nothing was done.',
+          frame.ref,
+        );
+      }
       if (frame.type === 'message') return this.#say(frame);
       return frame.type === 'join' ? this.#join(frame) : this.#leave(frame);
     } catch (error) {
@@ -300,7 +366,7 @@ export class Session {
       const which = room === undefined ? 'any room' : `the room “${room}”`;
       throw new FrameError('not_in_room', `You are not in ${which}; join first.`, frame.ref);
     }
-    void this.#run({ action: 'MESSAGE_SENT', room, message: frame.text }, frame.ref);
+    void this.#run({ action: 'MESSAGE_SENT', room, message: frame.text }, { ref: frame.ref, moves: false });
     return this.#inFlight.length < MAX_IN_FLIGHT
       ? undefined
       : this.#until(() => this.#inFlight.length < MAX_IN_FLIGHT);
@@ -315,17 +381,17 @@ export class Session {
     if (joined !== undefined) {
       // No new event; but who asks for what it missed gets it.
       if (since === undefined) this.#ack(ref, joined);
-      else return this.#tellJoined(room, { ref, since, finish: () => {} }, this.#options.delivered());
+      else return this.#tellJoined(room, { ref, since }, this.#options.delivered());
       return Promise.resolve();
     }
     if (limits.roomsPerSession > 0 && this.#rooms.size >= limits.roomsPerSession) {
       throw new FrameError('forbidden', `A session can be in ${limits.roomsPerSession} rooms at most.`, ref);
     }
-    return this.#run({ action: 'JOINED', room }, ref, since);
+    return this.#run({ action: 'JOINED', room }, { ref, since, moves: true });
   }
 
   #leave({ room, ref }: LeaveFrame): Promise<unknown> {
-    if (this.#rooms.has(room)) return this.#run({ action: 'LEFT', room }, ref);
+    if (this.#rooms.has(room)) return this.#run({ action: 'LEFT', room }, { ref, moves: true });
     this.#ack(ref, { seq: null, timestamp: null });
     return Promise.resolve();
   }
@@ -341,21 +407,37 @@ export class Session {
    * Records a command. Resolves when it is finished with: true when it is on record and was told, false when
    * it was refused or nobody knows yet.
    */
-  #run(draft: Draft, ref?: string, since?: Since): Promise<boolean> {
+  #run(
+    draft: Draft,
+    { ref, since, moves }: { ref?: string | undefined; since?: Since | undefined; moves: boolean },
+  ): Promise<boolean> {
     const { promise, resolve } = Promise.withResolvers<boolean>();
-    const command: Command = { ref, since, finish: () => resolve(true) };
+    const command: Command = { ref, since, moves, finish: () => resolve(true) };
     this.#inFlight.push(command);
     this.#options.audit.record(this.#draft(draft)).catch((error: unknown) => {
-      if (error instanceof OutcomeUnknownError) {
-        // It stays in flight: if it is on record after all, the tail brings it and it is acknowledged.
-        error.settled.catch((late: unknown) => this.#drop(command, late));
-        this.#tellError(error, ref);
-      } else {
-        this.#drop(command, error);
-      }
+      if (error instanceof OutcomeUnknownError) this.#leaveInDoubt(command, error);
+      else this.#drop(command, error);
       resolve(false);
     });
     return promise;
+  }
+
+  /**
+   * Nobody knows whether a command is on record. It stays in flight: if it is, the tail brings its event, and
+   * it is acknowledged then. After a join or leave in doubt nothing is done, for it may not be allowed.
+   */
+  #leaveInDoubt(command: Command, error: OutcomeUnknownError): void {
+    // The tail may have been faster than the writer; then the sender knows more than this.
+    if (!this.#inFlight.includes(command)) return;
+    this.#tellError(error, command.ref);
+    if (command.moves) this.#movesInDoubt += 1;
+    const isKnown = (): void => {
+      if (command.moves) this.#movesInDoubt -= 1;
+    };
+    error.settled.then(isKnown, (late: unknown) => {
+      isKnown();
+      this.#drop(command, late);
+    });
   }
 
   /** A command that is certainly not on record. */
@@ -371,7 +453,11 @@ export class Session {
   }
 
   /** Tells the joiner that it is in, after the messages it missed if it asked for them. */
-  async #tellJoined(room: string, command: Command | undefined, until: number): Promise<void> {
+  async #tellJoined(
+    room: string,
+    command: Pick<Command, 'ref' | 'since'> | undefined,
+    until: number,
+  ): Promise<void> {
     const receipt = this.#rooms.get(room);
     if (receipt === undefined) return;
     const joined = { type: 'joined' as const, room, user_id: this.userId, ...receipt };
@@ -387,19 +473,37 @@ export class Session {
         this.send(frameBytes({ type: 'reset', room, ...replay.reset }));
         this.send(frameBytes(joined));
       } else {
-        for (const message of replay.messages) this.send(message);
         const { messages, truncated } = replay;
+        await this.#sendPaced(messages);
         this.send(frameBytes({ ...joined, replayed: messages.length, truncated }));
       }
     } catch (error) {
-      // In the room all the same; what was missed can be asked for again.
-      this.#tellError(error, command.ref);
+      // In the room all the same, and that is on record; what was missed can be asked for again.
+      if (!(error instanceof CodedError)) this.#options.onFault(error);
       this.send(frameBytes({ ...joined, replayed: 0, truncated: true }));
     } finally {
       this.#ack(command.ref, receipt);
-      const held = this.#held.get(room) ?? [];
+      for (const bytes of this.#held.get(room) ?? []) {
+        this.#heldBytes -= bytes.length;
+        this.send(bytes);
+      }
       this.#held.delete(room);
-      for (const bytes of held) this.send(bytes);
+    }
+  }
+
+  /** Sends many frames no faster than the peer reads them. */
+  async #sendPaced(frames: readonly Buffer[]): Promise<void> {
+    const socket = this.#socket;
+    let unread = 0;
+    for (const bytes of frames) {
+      if (socket.readyState !== socket.OPEN) return;
+      unread += bytes.length;
+      if (unread < REPLAY_CHUNK_BYTES) this.send(bytes);
+      else {
+        unread = 0;
+        // Called when the bytes have gone to the kernel, or never will.
+        await new Promise<void>((resolve) => socket.send(bytes, { binary: false }, () => resolve()));
+      }
     }
   }
 
@@ -421,7 +525,11 @@ export class Session {
   }
 
   #ack(ref: string | undefined, { seq, timestamp }: { seq: number | null; timestamp: string | null }): void {
-    if (ref !== undefined) this.send(frameBytes({ type: 'ack', ref, seq, timestamp }));
+    if (ref !== undefined) this.send(this.#ackFrame(ref, { seq, timestamp }));
+  }
+
+  #ackFrame(ref: string, { seq, timestamp }: { seq: number | null; timestamp: string | null }): Buffer {
+    return frameBytes({ type: 'ack', ref, seq, timestamp });
   }
 
   #tellError(error: unknown, ref: string | undefined): void {
@@ -455,6 +563,7 @@ export class Session {
 
   /** The socket is closed. What was received before is handled still; then the end goes on record. */
   async #end(code: number, reason: string): Promise<void> {
+    clearTimeout(this.#expiry);
     if (this.#state === 'closing' || this.#state === 'ended') return;
     await this.#until(() => this.#state !== 'opening');
     if (this.#state !== 'open') return;
@@ -462,12 +571,20 @@ export class Session {
     void this.#work();
     await this.#idle();
     const word = reason === '' || !isStorable(reason) ? this.#endReason : reason;
-    await this.#recordEnd(code, word);
+    // 1006 is ws's word for an end without a close frame of the peer; ours says more.
+    await this.#recordEnd(code === 1006 ? (this.#endCode ?? code) : code, word);
   }
 
   async #recordEnd(code: number, reason: string): Promise<void> {
     const duration_ms = Math.round(performance.now() - this.#openedAt);
-    const details = { code, reason, duration_ms, rooms: [...this.#rooms.keys()] };
+    const rooms = [...this.#rooms.keys()];
+    const details = {
+      code,
+      reason,
+      duration_ms,
+      rooms: rooms.slice(0, MAX_ROOMS_NAMED),
+      room_count: rooms.length,
+    };
     const recorded = await this.#options.audit
       .recordSurely(this.#draft({ action: 'DISCONNECTED', details }))
       .then(

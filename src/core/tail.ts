@@ -104,9 +104,9 @@ export class Tail {
       this.#readAgain = false;
       for (;;) {
         const events = await this.#read(this.#next);
+        // A page may be short because its events are heavy; only an empty one is the end.
         if (this.#closed || events.length === 0) break;
         this.#append(events);
-        if (events.length < PAGE) break;
       }
     } while (this.#readAgain && !this.#closed);
     // Who could not read what it missed tries again.

@@ -315,7 +315,7 @@ test('resolve says null of a batch that never arrived', async (t) => {
   await rejectsAs(
     t,
     store.resolve(1).finally(() => between.setMode('pass')),
-    'unknown',
+    'not_applied',
     'no guess while unreachable',
   );
   t.equal(await store.resolve(1), null);
@@ -409,7 +409,7 @@ const disconnectedOf = (session_id: string): PendingEvent =>
     action: 'DISCONNECTED',
     user_id: 'alice',
     session_id,
-    details: { code: 1000, reason: '', duration_ms: 1, rooms: [] },
+    details: { code: 1000, reason: '', duration_ms: 1, rooms: [], room_count: 0 },
   });
 
 test('a session’s row comes and goes in the commit of its event', async (t) => {
