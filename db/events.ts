@@ -178,23 +178,27 @@ export async function listEvents(
   limit: number,
 ): Promise<Page> {
   const direction = sql.raw(order);
-  const rows = await db
-    .selectFrom(
-      matching(db, filter, range)
-        .selectAll()
-        .orderBy('seq', order)
-        .limit(limit + 1)
-        .as('page'),
-    )
-    .select(eventColumns)
+  const page = matching(db, filter, range)
+    .selectAll()
+    .orderBy('seq', order)
+    .limit(limit + 1);
+  const weighed = db
+    .selectFrom(page.as('page'))
+    .selectAll()
     .select([
       sql<string>`sum(coalesce(octet_length(message), 0)) over (order by seq ${direction})
         - coalesce(octet_length(message), 0)`.as('bytes_before'),
       sql<string>`count(*) over ()`.as('found'),
-    ])
+    ]);
+  // What is too heavy stays in the database; the first event has nothing before it.
+  const rows = await db
+    .selectFrom(weighed.as('weighed'))
+    .select(eventColumns)
+    .select('found')
+    .where('bytes_before', '<', sql<string>`${MAX_PAGE_BYTES}`)
     .orderBy('seq', order)
     .execute();
-  const kept = rows.slice(0, limit).filter((row) => Number(row.bytes_before) < MAX_PAGE_BYTES);
+  const kept = rows.slice(0, limit);
   return { events: kept.map(toEvent), hasMore: Number(rows[0]?.found ?? 0) > kept.length };
 }
 
