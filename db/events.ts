@@ -195,6 +195,7 @@ export async function listEvents(
   const rows = await db
     .selectFrom(weighed)
     .select([...eventColumns, 'found'])
+    // What is too heavy stays in the database; the first event has nothing before it.
     .where('bytes_before', '<', sql<string>`${MAX_PAGE_BYTES}`)
     .orderBy('seq', order)
     .limit(limit)
