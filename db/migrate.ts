@@ -71,7 +71,8 @@ export async function migrate(db: Db): Promise<string[]> {
 
 async function main(command: string | undefined): Promise<void> {
   if (command !== 'up' && command !== 'status') throw new SetupError('usage: node db/migrate.ts up|status');
-  const { databaseUrl, dataDir } = readConfig(process.env);
+  // Nothing listens here, so nothing depends on the address that the server will have.
+  const { databaseUrl, dataDir } = readConfig({ ...process.env, HOST: undefined });
   const embedded = databaseUrl === undefined ? await attachEmbedded(dataDir) : undefined;
   const db = createClient({
     url: databaseUrl ?? embedded?.url ?? '',

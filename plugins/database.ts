@@ -49,6 +49,8 @@ export default fp(
     });
 
     async function prepare(): Promise<DatabaseFacts> {
+      // Before anything is changed in a database that is then refused.
+      const facts = await checkDatabase(write);
       const patient = open('migrate');
       try {
         const applied = await migrate(patient);
@@ -56,7 +58,7 @@ export default fp(
       } finally {
         await patient.destroy();
       }
-      return checkDatabase(write);
+      return facts;
     }
 
     const facts = await prepare().catch((error: Error) => {

@@ -84,6 +84,9 @@ export type Config = {
 
 const validator = Compile(Environment);
 
+/** What is looked at of a variable’s schema. */
+type EnvironmentSchema = { description: string; enum?: string[] };
+
 /** Whether a host name or address reaches this machine only. A name such as 127.example.org does not. */
 export const isLoopback = (host: string): boolean =>
   host === 'localhost' || host === '::1' || (isIPv4(host) && host.startsWith('127.'));
@@ -110,7 +113,12 @@ export function readConfig(environment: Record<string, string | undefined>): Con
   }
   if (!validator.Check(given)) {
     const [error] = validator.Errors(given);
-    throw new SetupError(`${error?.instancePath.slice(1)} ${error?.message}.`);
+    const name = error?.instancePath.slice(1) ?? '';
+    const schema: object = Environment.properties[name as keyof Environment];
+    const { description, enum: values } = schema as EnvironmentSchema;
+    const allowed = values === undefined ? '' : ` One of: ${values.join(', ')}.`;
+    // Never the value: it may be a secret.
+    throw new SetupError(`${name} is not valid. ${description}${allowed}`);
   }
   const env: Environment = given;
   const host = env.HOST ?? '';

@@ -46,7 +46,7 @@ test('closing ends the sessions, then the refusals, then the log, then the datab
     rows.map(({ action }) => action),
     ['SERVER_STOPPED', 'MESSAGE_REFUSED', 'DISCONNECTED'],
   );
-  await t.rejects(server.app.database.read.selectFrom('audit_log').select('epoch').execute());
+  await t.rejects(server.app.database.write.selectFrom('audit_log').select('epoch').execute());
   t.strictSame(await query(server.databaseUrl, 'select * from audit_writer'), [], 'the lease was given back');
   t.strictSame(await query(server.databaseUrl, 'select * from chat_session'), []);
 });

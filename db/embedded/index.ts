@@ -203,6 +203,15 @@ async function prepare(dataDir: string): Promise<{ binaries: Binaries; clusterDi
   return { binaries, clusterDir };
 }
 
+async function makeDataDir(dataDir: string): Promise<void> {
+  await mkdir(dataDir, { recursive: true, mode: 0o700 }).catch((error: NodeJS.ErrnoException) => {
+    throw new SetupError(
+      `The data folder ${dataDir} cannot be made (${error.code}). Set DATA_DIR to another.`,
+      error,
+    );
+  });
+}
+
 /**
  * Runs a real Postgres in `dataDir/postgres` for this process alone, on a free port of the loopback address.
  *
@@ -212,7 +221,7 @@ export async function startEmbedded(
   dataDir: string,
   options: EmbeddedOptions = {},
 ): Promise<EmbeddedPostgres> {
-  await mkdir(dataDir, { recursive: true, mode: 0o700 });
+  await makeDataDir(dataDir);
   const lock = await lockDataDir(dataDir);
   try {
     const { binaries, clusterDir } = await prepare(dataDir);
@@ -229,7 +238,7 @@ export async function startEmbedded(
  * started for the task.
  */
 export async function attachEmbedded(dataDir: string): Promise<EmbeddedPostgres> {
-  await mkdir(dataDir, { recursive: true, mode: 0o700 });
+  await makeDataDir(dataDir);
   const lock = await tryLockDataDir(dataDir);
   if (lock !== undefined) {
     await lock.release();

@@ -107,7 +107,7 @@ async function partitions(db: Kysely<unknown>): Promise<void> {
   // writers wait; CREATE ... PARTITION OF would take ACCESS EXCLUSIVE. Triggers for statements are not
   // inherited by partitions, hence one of their own for each.
   await sql`
-    create function public.audit_make_partitions(spare integer default 2) returns bigint
+    create function public.audit_make_partitions() returns bigint
     language plpgsql security definer
     set search_path = pg_catalog, public, pg_temp set lock_timeout = '200ms' as $$
     declare
@@ -118,7 +118,8 @@ async function partitions(db: Kysely<unknown>): Promise<void> {
       select * into strict log from public.audit_log for update;
       select b.first_seq + b.count into head from public.audit_batch b order by b.first_seq desc limit 1;
       head := coalesce(head, 0);
-      while log.partitioned_to < (head / log.partition_size + 1 + spare) * log.partition_size loop
+      -- The one in use and two spare.
+      while log.partitioned_to < (head / log.partition_size + 3) * log.partition_size loop
         name := 'audit_event_' || log.partitioned_to;
         execute format('create table public.%I (like public.audit_event including all)', name);
         execute format('create trigger audit_append_only before update or delete or truncate on public.%I '
@@ -254,7 +255,7 @@ async function probe(db: Kysely<unknown>): Promise<void> {
 async function rights(db: Kysely<unknown>): Promise<void> {
   // Postgres lets everybody execute a new function; whom the owner trusts is said in db/roles.sql.
   await sql`
-    revoke all on function public.audit_make_partitions(integer), public.audit_join(text),
+    revoke all on function public.audit_make_partitions(), public.audit_join(text),
       public.audit_renew(text, bigint), public.audit_leave(text, bigint), public.audit_probe(text, bigint),
       public.audit_append(text, bigint, bigint, timestamptz[], text[], text[], text[], text[], uuid[], text[],
         text[], jsonb[])

@@ -114,8 +114,11 @@ function parseObject(text: string): ClientFrame {
   // JSON.parse makes an own `__proto__` key, which the compiled check does not count as a key.
   if (Object.hasOwn(value, '__proto__') || !validator.Check(value)) {
     const [error] = validator.Errors(value);
+    const extra = Object.keys(value).find((key) => !Object.hasOwn(validator.Type().properties, key));
     const where = error === undefined || error.instancePath === '' ? 'the frame' : error.instancePath;
-    throw new FrameError('bad_frame', `A ${type} frame is malformed: ${where} ${error?.message ?? ''}.`, ref);
+    const what =
+      extra === undefined ? `${where} ${error?.message ?? 'is malformed'}` : 'it has an unknown key';
+    throw new FrameError('bad_frame', `A ${type} frame is malformed: ${what}.`, ref);
   }
   return value;
 }

@@ -38,11 +38,13 @@ const refused: [query: string, parameter: string | undefined, code?: string][] =
   ['user_id=%ED%A0%80', undefined, 'bad_request'],
   ['user_id=%', undefined, 'bad_request'],
   ['user_id=%C3%28', undefined, 'bad_request'],
+  ['user_id=a?%ED%A0%80', undefined, 'bad_request'],
   [`user_id=${'x'.repeat(129)}`, 'user_id'],
   // Addresses, sessions, enumerations.
   ['ip=localhost', 'ip'],
   ['ip=1.2.3', 'ip'],
   ['session_id=abc', 'session_id'],
+  ['session_id=urn:uuid:00000000-0000-4000-8000-000000000000', 'session_id'],
   ['action=message_sent', 'action'],
   ['order=up', 'order'],
   ['total=yes', 'total'],
@@ -76,10 +78,11 @@ const refused: [query: string, parameter: string | undefined, code?: string][] =
   ['from=-1h&to=-60m', 'from'],
   ['from=-1s&to=2020-01-01T00:00:00Z', 'from'],
   // Cursors.
-  ['cursor=', 'cursor'],
+  ['cursor=', 'cursor', 'invalid_cursor'],
   ['cursor=abc', 'cursor', 'invalid_cursor'],
   ['cursor=a.b.c', 'cursor', 'invalid_cursor'],
-  [`cursor=${'x'.repeat(10_000)}`, 'cursor'],
+  [`cursor=${'x'.repeat(10_000)}`, 'cursor', 'invalid_cursor'],
+  [`cursor=x.${'é'.repeat(22)}`, 'cursor', 'invalid_cursor'],
 ];
 
 test('what is not exactly a filter is refused with the parameter’s name', async (t) => {
@@ -137,7 +140,9 @@ test('a number of an event is a number', async (t) => {
     t.equal((await server.get(path)).status, 400, path);
   }
   t.match(await problemIn(await server.get('/audit/999999')), { code: 'not_found', status: 404 });
-  t.equal((await server.get('/audit/0?x=1')).status, 400, 'no parameters here');
+  for (const path of ['/audit/0?x=1', '/audit/actions?x=1', '/health/live?x=1', '/health/ready?x=1']) {
+    t.equal((await server.get(path)).status, 400, `${path}: no parameters here`);
+  }
 });
 
 test('methods and addresses that are not offered are refused', async (t) => {

@@ -1,6 +1,7 @@
 import { test } from 'tap';
 import { build } from '../../support/app.ts';
 import { connect, until } from '../../support/client.ts';
+import { query } from '../../support/postgres.ts';
 
 test('a join with since brings what was missed, in order and once, then joined, then what is new', async (t) => {
   const server = await build(t);
@@ -104,4 +105,40 @@ test('since that is malformed is refused, and joins nothing', async (t) => {
     t.match(await alice.next('error'), { code: 'bad_frame', ref: 'x' }, JSON.stringify(since));
   }
   t.strictSame(await server.events('action=JOINED'), []);
+});
+
+test('a replay of many large messages comes through, at the pace of the reader', async (t) => {
+  const server = await build(t);
+  const alice = await connect(t, server, 'alice', { room: 'desk' });
+  const { epoch, seq } = await alice.next('welcome');
+  const texts = Array.from({ length: 200 }, (_, index) => `${index} ${'x'.repeat(60_000)}`);
+  for (const text of texts) await alice.ask({ type: 'message', text });
+  const bob = await connect(t, server, 'bob', { query: 'room=' });
+  await bob.next('welcome');
+  const seen = () => bob.all('message').map(({ text }) => text);
+  let from = seq;
+  for (;;) {
+    await bob.ask({ type: 'join', room: 'desk', since: { epoch, seq: from } });
+    const joined = bob.all('joined').at(-1);
+    if (joined?.truncated !== true) break;
+    from = bob.all('message').at(-1)?.seq ?? from;
+  }
+  t.strictSame(seen(), texts, 'page by page, each once');
+  t.strictSame(await server.events('action=DISCONNECTED'), []);
+});
+
+test('a replay that cannot be read leaves the joiner in the room, told that there is more', async (t) => {
+  const server = await build(t);
+  const alice = await connect(t, server, 'alice', { room: 'desk' });
+  const { epoch, seq } = await alice.next('welcome');
+  await alice.ask({ type: 'message', text: 'before' });
+  const bob = await connect(t, server, 'bob', { query: 'room=' });
+  await bob.next('welcome');
+  await query(server.databaseUrl, 'alter table audit_log rename to away');
+  const ack = await bob.ask({ type: 'join', room: 'desk', since: { epoch, seq } });
+  t.match(bob.all('joined'), [{ seq: ack.seq, replayed: 0, truncated: true }]);
+  t.strictSame(bob.all('error'), [], 'the join is on record, so nothing says that it is not');
+  await query(server.databaseUrl, 'alter table away rename to audit_log');
+  await bob.ask({ type: 'join', room: 'desk', since: { epoch, seq } });
+  t.match(bob.all('message'), [{ text: 'before' }], 'and it can be asked for again');
 });

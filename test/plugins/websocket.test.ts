@@ -1,0 +1,96 @@
+import { connect as connectTcp, type Socket } from 'node:net';
+import { test } from 'tap';
+import { build, type TestApp } from '../support/app.ts';
+import { connect, until } from '../support/client.ts';
+import { connection, query } from '../support/postgres.ts';
+
+/** Sends a handshake as raw bytes; the socket is never closed from this side. */
+function handshake(target: TestApp, path: string, headers: Record<string, string> = {}): Promise<Socket> {
+  const { port, hostname } = new URL(target.url);
+  const all = {
+    Host: `${hostname}:${port}`,
+    Connection: 'Upgrade',
+    Upgrade: 'websocket',
+    'Sec-WebSocket-Version': '13',
+    'Sec-WebSocket-Key': 'dGhlIHNhbXBsZSBub25jZQ==',
+    ...headers,
+  };
+  const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`);
+  return new Promise((resolve, reject) => {
+    const socket = connectTcp({ port: Number(port), host: hostname, allowHalfOpen: true }, () => {
+      socket.write(`GET ${path} HTTP/1.1\r\n${lines.join('')}\r\n`);
+      resolve(socket);
+    });
+    socket.once('error', reject);
+  });
+}
+
+/** What the server says until it ends the connection. */
+async function answerOf(socket: Socket): Promise<string> {
+  let text = '';
+  for await (const chunk of socket) text += chunk.toString();
+  return text;
+}
+
+test('a refused handshake is answered, ended by the server, and on record', async (t) => {
+  const server = await build(t, { JWT_SECRET: '' });
+  for (const [path, headers, status] of [
+    ['/ws', {}, 401],
+    ['/ws?user=alice', { Host: 'evil.example' }, 403],
+    ['/ws?user=alice', { Origin: 'https://evil.example' }, 403],
+    ['/ws?user=alice&room=%00', {}, 400],
+    ['/%zz', {}, 400],
+    ['/nowhere', {}, 404],
+    ['/health/live', {}, 404],
+    ['/audit', {}, 404],
+  ] as [string, Record<string, string>, number][]) {
+    const text = await answerOf(await handshake(server, path, headers));
+    t.match(text, `HTTP/1.1 ${status}`, path);
+    t.match(text, 'application/problem+json', path);
+  }
+  await until('all are on record', async () => {
+    const codes = (await server.events('action=CONNECTION_REFUSED')).map(({ details }) => details.code);
+    const expected = ['bad_request', 'host_not_allowed', 'invalid_parameter', 'not_found'];
+    return [...expected, 'origin_not_allowed', 'unauthenticated'].every((code) => codes.includes(code));
+  });
+  t.strictSame(await server.events('action=REQUEST_REFUSED&action=ACCESS_DENIED&action=CONNECTED'), []);
+});
+
+test('connections that asked for an upgrade and stay do not hold up the end of the server', async (t) => {
+  const server = await build(t, { JWT_SECRET: '' });
+  const sockets = await Promise.all(
+    ['/ws', '/%zz', '/health/live', '/nowhere'].map((path) => handshake(server, path)),
+  );
+  for (const socket of sockets) socket.on('error', () => {}).pause();
+  const startedAt = performance.now();
+  await server.app.close();
+  t.ok(performance.now() - startedAt < 5_000);
+  for (const socket of sockets) socket.destroy();
+});
+
+test('a handshake under way when the server stops opens no session', async (t) => {
+  const server = await build(t);
+  const lock = await connection(t, server.databaseUrl);
+  await lock.query('begin');
+  // The handshake asks whether the log can be written, and waits here for the answer.
+  await lock.query('select * from audit_writer for update');
+  const opening = connect(t, server, 'late').then(
+    () => 'opened',
+    (error: Error) => error.message,
+  );
+  await until('the question waits', async () => {
+    const waiting = await query(
+      server.databaseUrl,
+      `select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like '%audit_renew%'`,
+    );
+    return waiting.length > 0;
+  });
+  const closing = server.app.close();
+  await lock.query('rollback');
+  await closing;
+  t.not(await opening, 'opened');
+  const { rows } = await lock.query(
+    `select action from audit_event where action in ('CONNECTED', 'DISCONNECTED')`,
+  );
+  t.strictSame(rows, []);
+});
