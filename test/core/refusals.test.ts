@@ -212,6 +212,19 @@ test('a refusal that fails after its window is forgotten is added to the new one
   await refusals.close();
 });
 
+test('a refusal that fails after its window is forgotten is tried again', async (t) => {
+  const { note, logged, clock, state, answers, refusals, sweeps } = setup();
+  state.mode = 'asks';
+  note('alice');
+  await until('it is under way', () => answers.length === 1);
+  clock.now += WINDOW_MS;
+  await sweeps();
+  state.mode = 'works';
+  answers[0]?.reject(unavailable());
+  t.strictSame(await logged(1), ['bad_frame alice ×1 @1000']);
+  await refusals.close();
+});
+
 test('closing records what is pending and waits for what is under way', async (t) => {
   const { note, log, state, answers, refusals } = setup();
   note('alice');

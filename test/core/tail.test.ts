@@ -107,6 +107,7 @@ test('an offer beyond the next event waits for the read of what is between', asy
 test('a read and an offer of the same events give each once', async (t) => {
   for (const [name, offers] of Object.entries({
     'the same': [[0, 10]],
+    'the first': [[0, 1]],
     'the beginning': [[0, 4]],
     'more than was read': [[0, 12]],
     'one by one': Array.from({ length: 12 }, (_, seq) => [seq, seq + 1]),
@@ -267,20 +268,44 @@ test('a subscriber that fell out of memory is fed from the database, in order, e
   t.strictSame(errors, []);
 });
 
-test('memory is bounded by the weight of messages too', async (t) => {
-  const { tail, reads, log, follow } = setup({ maxRecentEvents: 1_000, maxRecentBytes: 100 });
-  for (let seq = 0; seq < 100; seq += 1) {
-    log.push(eventAt(seq, 'x'.repeat(30)));
-    tail.offer(log.slice(-1));
+test('memory holds the newest events, up to twice its bound, then half of that', async (t) => {
+  for (const [name, bounds] of Object.entries({
+    'by number': { maxRecentEvents: 10 },
+    'by weight': { maxRecentBytes: 100 },
+    'by both': { maxRecentEvents: 10, maxRecentBytes: 100 },
+  })) {
+    const { tail, reads, log, follow } = setup(bounds);
+    const offerTo = (end: number): void => {
+      while (log.length < end) {
+        log.push(eventAt(log.length, 'x'.repeat(10)));
+        tail.offer(log.slice(-1));
+      }
+    };
+    offerTo(20);
+    t.strictSame(follow(0), range(0, 20), `${name}: twice the bound`);
+    offerTo(21);
+    t.strictSame(follow(11), range(11, 21), `${name}: the bound is always kept`);
+    // What was dropped must not weigh on for ever.
+    offerTo(5_000);
+    const newest = follow(4_990);
+    t.strictSame(newest, range(4_990, 5_000), `${name}: and still is after a long time`);
+    t.strictSame(reads, [], name);
+
+    offerTo(5_009);
+    const dropped = follow(4_980);
+    t.strictSame(dropped, [], `${name}: the rest is in the database alone`);
+    await until('it was read', () => dropped.length > 0);
+    t.strictSame(dropped, range(4_980, 5_009), name);
+    t.strictSame(reads, [`4980+${PAGE}`], name);
   }
-  const light = follow(97);
-  t.strictSame(light, [97, 98, 99]);
+});
+
+test('events without a message weigh nothing', async (t) => {
+  const { tail, reads, log, follow } = setup({ maxRecentBytes: 0 });
+  for (const event of eventsBetween(0, 50)) log.push({ ...event, message: null });
+  tail.offer(log);
+  t.strictSame(follow(0), range(0, 50));
   t.strictSame(reads, []);
-  const heavy = follow(90);
-  t.strictSame(heavy, [], 'what is over 200 characters back is no longer there');
-  await until('it was read', () => heavy.length === 10);
-  t.strictSame(heavy, range(90, 100));
-  t.strictSame(reads, [`90+${PAGE}`]);
 });
 
 test('an event that alone is over the bound is handed on all the same', async (t) => {
