@@ -1,8 +1,8 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, open, readFile, realpath, rename, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { SetupError } from '../../src/core/setup-error.ts';
@@ -26,6 +26,7 @@ export type EmbeddedOptions = {
 const USER = 'minutebook';
 const PASSWORD_FILE = 'minutebook-password';
 const RESTART_DELAY_MS = 200;
+const STOP_TIMEOUT_MS = 8_000;
 
 /** Settings of the server; durability is said aloud, and statements never reach its log, for they hold messages. */
 const settings = (port: number): string[] =>
@@ -110,8 +111,14 @@ async function checkVersion(binaries: Binaries, clusterDir: string): Promise<boo
   return true;
 }
 
-type Running = { child: ChildProcess; exited: Promise<number | null> };
+type Running = {
+  child: ChildProcess;
+  exited: Promise<number | null>;
+  /** It answers; rejected when it ended before. */
+  ready: Promise<void>;
+};
 
+/** Resolves as soon as there is a process. */
 async function spawnPostgres(
   binaries: Binaries,
   clusterDir: string,
@@ -131,25 +138,31 @@ async function spawnPostgres(
     cwd: clusterDir,
     env: cleanEnv(),
   });
-  await log.close();
   const exited = new Promise<number | null>((done) => {
     child.once('exit', done);
     child.once('error', () => done(null));
   });
+  await log.close();
   const gone = exited.then((code) => {
     throw new SetupError(
       `The embedded Postgres ended at its start (exit code ${code}); see ${join(clusterDir, '..', 'postgres.log')}.`,
     );
   });
   gone.catch(() => {});
-  try {
-    await waitUntilReady(url, gone);
-  } catch (error) {
-    // One that never answered must not stand in the way of the next.
-    child.kill('SIGQUIT');
-    throw error;
-  }
-  return { child, exited };
+  const ready = waitUntilReady(url, gone);
+  ready.catch(() => {});
+  return { child, exited, ready };
+}
+
+/** Stops what was started here in good order (SIGINT: “fast”), however far it has come, and waits for its end. */
+async function endPostgres({ child, exited }: Running): Promise<void> {
+  child.ref();
+  child.kill('SIGINT');
+  const timer = new AbortController();
+  const late = delay(STOP_TIMEOUT_MS, true, { signal: timer.signal }).catch(() => false);
+  const isLate = await Promise.race([exited.then(() => false), late]);
+  timer.abort();
+  if (isLate) throw new Error(`Postgres (process ${child.pid}) does not stop.`);
 }
 
 /** Runs the cluster, and starts it again should it end without being told to. */
@@ -164,9 +177,21 @@ async function superviseCluster(
   const port = await freePort();
   const url = urlFor(password, port);
   let stopping = false;
-  /** The start that is under way or was the last. */
-  let starting = spawnPostgres(binaries, clusterDir, port, url);
+  /** The latest, which may still be on its way up when it is to be stopped. */
+  let latest: Promise<Running>;
 
+  const start = async (): Promise<Running> => {
+    latest = spawnPostgres(binaries, clusterDir, port, url);
+    const running = await latest;
+    try {
+      await running.ready;
+    } catch (error) {
+      // Else it would stand in the way of the next one.
+      await endPostgres(running);
+      throw error;
+    }
+    return running;
+  };
   const watch = ({ child, exited }: Running): void => {
     child.unref();
     void exited.then(async (code) => {
@@ -175,30 +200,30 @@ async function superviseCluster(
         await delay(RESTART_DELAY_MS);
         if (stopping) return;
         try {
-          starting = spawnPostgres(binaries, clusterDir, port, url);
-          return watch(await starting);
+          return watch(await start());
         } catch {
           // Tried again, and told through onRestart, for as long as the server runs; meanwhile it is not ready.
         }
       }
     });
   };
-  watch(await starting);
+  watch(await start());
 
   return {
     url,
     stop: async () => {
       stopping = true;
-      // One that is just starting has no pid file yet, and would be missed.
-      await starting.catch(() => {});
-      await stopPostmaster(clusterDir);
+      // A spawn that failed leaves nothing to stop.
+      const running = await latest.catch(() => undefined);
+      if (running !== undefined) await endPostgres(running);
     },
   };
 }
 
 async function prepare(dataDir: string): Promise<{ binaries: Binaries; clusterDir: string }> {
   const binaries = await findBinaries();
-  const clusterDir = join(resolve(dataDir), 'postgres');
+  // A path without symbolic links: a server left behind is known by it, whichever way we came.
+  const clusterDir = join(await realpath(dataDir), 'postgres');
   if (!(await checkVersion(binaries, clusterDir))) await initialise(binaries, clusterDir);
   return { binaries, clusterDir };
 }
@@ -244,7 +269,7 @@ export async function attachEmbedded(dataDir: string): Promise<EmbeddedPostgres>
     await lock.release();
     return startEmbedded(dataDir);
   }
-  const clusterDir = join(resolve(dataDir), 'postgres');
+  const clusterDir = join(await realpath(dataDir), 'postgres');
   const running = await findPostmaster(clusterDir);
   if (running === undefined)
     throw new SetupError(`The server on ${dataDir} is starting or stopping; try again.`);

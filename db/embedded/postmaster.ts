@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { readFile } from 'node:fs/promises';
+import { readFile, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
@@ -17,9 +17,12 @@ const isAlive = (pid: number): boolean => {
   }
 };
 
-/** The command line of a process; empty when it cannot be had. */
+/** The command line of a process, its words with a space after each; empty when it cannot be had. */
 async function commandOf(pid: number): Promise<string> {
-  if (process.platform === 'linux') return readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
+  if (process.platform === 'linux') {
+    const words = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
+    return words.replaceAll('\0', ' ');
+  }
   return promisify(execFile)('ps', ['-o', 'command=', '-p', `${pid}`]).then(
     ({ stdout }) => stdout,
     () => '',
@@ -36,7 +39,8 @@ export async function findPostmaster(clusterDir: string): Promise<Postmaster | u
   const [pid, , , port] = file.split('\n').map(Number);
   if (pid === undefined || !(pid > 0) || !isAlive(pid)) return undefined;
   const command = await commandOf(pid);
-  if (!command.includes('postgres') || !command.includes(clusterDir)) return undefined;
+  const folder = await realpath(clusterDir).catch(() => clusterDir);
+  if (!command.includes('postgres') || !command.includes(` -D ${folder} `)) return undefined;
   return { pid, port: port ?? 0 };
 }
 
@@ -67,8 +71,9 @@ export async function waitUntilReady(url: string, gone: Promise<never>, timeoutM
       return;
     } catch (error) {
       const { code } = error as { code?: string };
-      const isRecovering = code === '57P03';
-      if (!isRecovering && (code !== 'ECONNREFUSED' || performance.now() > giveUp)) throw error;
+      // Recovering from a crash, or stormed by those who waited for it: it lives, and says so.
+      const isAtWork = code === '57P03' || code === '53300';
+      if (!isAtWork && (code !== 'ECONNREFUSED' || performance.now() > giveUp)) throw error;
       await delay(20);
     }
   }
