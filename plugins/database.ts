@@ -29,8 +29,11 @@ declare module 'fastify' {
 /** Opens the database, brings its schema up to date and refuses one that would lose data; closed last. */
 export default fp(
   async function database(fastify: FastifyInstance, { url, dataDir, applicationName }: DatabaseOptions) {
-    const onError = (error: Error) =>
-      fastify.log.warn({ code: (error as { code?: string }).code }, error.message);
+    let closing = false;
+    const onError = (error: Error): void => {
+      // Connections that our own Postgres ends while it is stopped are no news.
+      if (!closing) fastify.log.warn({ code: (error as { code?: string }).code }, error.message);
+    };
     const embedded =
       url === undefined
         ? await startEmbedded(dataDir, {
@@ -42,6 +45,7 @@ export default fp(
       createClient({ url: url ?? embedded?.url ?? '', applicationName, purpose, onError });
     const [write, tail, read] = [open('write'), open('tail'), open('read')];
     fastify.addHook('onClose', async () => {
+      closing = true;
       const closed = Promise.all([write.destroy(), tail.destroy(), read.destroy()]);
       // A database that does not answer must not hold up the end of the process.
       await Promise.race([closed, delay(CLOSE_MS, undefined, { ref: false })]);

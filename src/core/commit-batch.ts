@@ -103,7 +103,7 @@ export class BatchCommitter {
     return this.#trouble;
   }
 
-  /** Commits the entries and answers every one of them. Never throws. */
+  /** Commits the entries and answers every one of them. Throws only what is a fault of ours, and then stops the process. */
   async commit(entries: readonly Entry[]): Promise<void> {
     const oldest = entries[0];
     if (oldest === undefined) return;

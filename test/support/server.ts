@@ -16,18 +16,25 @@ export type RunningServer = {
   dataDir: string;
 };
 
-export type ServerOptions = { env?: Record<string, string>; dataDir?: string; detached?: boolean };
+export type ServerOptions = {
+  env?: Record<string, string>;
+  dataDir?: string;
+  detached?: boolean;
+  /** Another command line that starts the server, run in the project's folder. */
+  command?: [file: string, ...parameters: string[]];
+};
 
 /** Starts `node src/server.ts` as a process of its own; resolves when it has printed where it listens, or ended. */
 export async function startServer(
   t: Test,
-  { env = {}, dataDir, detached }: ServerOptions = {},
+  { env = {}, dataDir, detached, command }: ServerOptions = {},
 ): Promise<RunningServer> {
   const folder = dataDir ?? (await temporaryFolder(t));
-  const { PATH = '' } = process.env;
-  const child = spawn(process.execPath, [join(ROOT, 'src/server.ts')], {
-    env: { PATH, PORT: '0', DATA_DIR: folder, ...env },
-    cwd: folder,
+  const { PATH = '', HOME = '' } = process.env;
+  const [file, ...parameters] = command ?? [process.execPath, join(ROOT, 'src/server.ts')];
+  const child = spawn(file, parameters, {
+    env: { PATH, HOME, PORT: '0', DATA_DIR: folder, ...env },
+    cwd: command === undefined ? folder : ROOT,
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: detached ?? false,
   });
