@@ -27,24 +27,14 @@ export async function giveTo(user: ClusterUser, path: string): Promise<void> {
 }
 
 /**
- * The command as that user. It keeps one capability of root, to pass folders that only root may enter
- * (CAP_DAC_OVERRIDE, an ambient capability: capabilities(7)), so that a checkout under /root works.
+ * The command as that user. It keeps one capability of root, to pass folders that only root may enter, so that
+ * a checkout under /root works: CAP_DAC_OVERRIDE, as an ambient capability (capabilities(7)). Without the
+ * securebit, access(2) would leave it out of account, and initdb asks that way whether it finds postgres.
  */
 export function runAs(user: ClusterUser, { file, args }: Command): Command {
   if (user === undefined) return { file, args };
+  const identity = ['--reuid', `${user.uid}`, '--regid', `${user.gid}`, '--clear-groups'];
   const capability = ['--inh-caps', '+dac_override', '--ambient-caps', '+dac_override'];
-  return {
-    file: 'setpriv',
-    args: [
-      '--reuid',
-      `${user.uid}`,
-      '--regid',
-      `${user.gid}`,
-      '--clear-groups',
-      ...capability,
-      '--',
-      file,
-      ...args,
-    ],
-  };
+  const bits = ['--securebits', '+no_setuid_fixup'];
+  return { file: 'setpriv', args: [...bits, ...identity, ...capability, '--', file, ...args] };
 }

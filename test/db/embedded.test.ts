@@ -1,11 +1,23 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, mkdir, readdir, readFile, readlink, rm, symlink, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  copyFile,
+  mkdir,
+  readdir,
+  readFile,
+  readlink,
+  rm,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { type Test, test } from 'tap';
+import { findBinaries } from '../../db/embedded/binaries.ts';
 import { attachEmbedded, startEmbedded } from '../../db/embedded/index.ts';
 import { findPostmaster, stopPostmaster } from '../../db/embedded/postmaster.ts';
+import { runAs } from '../../db/embedded/user.ts';
 import { temporaryFolder } from '../support/app.ts';
 import { until } from '../support/client.ts';
 import { query } from '../support/postgres.ts';
@@ -374,4 +386,23 @@ test('a Postgres that cannot start is told with the place of its log, and lets g
   const postgres = await startEmbedded(dataDir);
   await isKept(t, postgres.url);
   await postgres.stop();
+});
+
+test('as root, the programs are found below a folder that only root may enter', async (t) => {
+  if (!isRoot) {
+    t.comment('skipped: only root runs Postgres as somebody else');
+    t.pass();
+    return;
+  }
+  const { postgres } = await findBinaries();
+  const folder = await temporaryFolder(t);
+  await chmod(folder, 0o700);
+  await mkdir(join(folder, 'bin'));
+  const copy = join(folder, 'bin/postgres');
+  await copyFile(postgres, copy);
+  await symlink(join(postgres, '../../lib'), join(folder, 'lib'));
+  const { file, args } = runAs({ uid: 65_534, gid: 65_534 }, { file: copy, args: ['--version'] });
+  const { stdout, stderr } = await promisify(execFile)(file, args);
+  t.match(stdout, /^postgres \(PostgreSQL\)/);
+  t.equal(stderr, '', 'it asks access(2) whether it may be run, and is told yes');
 });
