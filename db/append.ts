@@ -78,8 +78,7 @@ export async function leaveWriters(db: Db, id: string, term: number): Promise<vo
   await sql`select public.audit_leave(${id}, ${term})`.execute(db);
 }
 
-/** How far the log's time is ahead of the database's clock, in seconds; the log waits for a clock that went back. */
-export async function secondsAhead(db: Db): Promise<number> {
+async function secondsAhead(db: Db): Promise<number> {
   const { rows } = await sql<{ ahead: string | null }>`
     select extract(epoch from timestamp - clock_timestamp()) as ahead
     from public.audit_batch order by first_seq desc limit 1`.execute(db);
@@ -166,6 +165,11 @@ export class PostgresLogStore implements LogStore {
     await onConnection(this.#db, (connection) =>
       sql`select public.audit_probe(${this.id}, ${this.#term})`.execute(connection),
     );
+  }
+
+  /** How far the log's time is ahead of the database's clock, in seconds; the log waits for a clock that went back. */
+  secondsAhead(): Promise<number> {
+    return onConnection(this.#db, secondsAhead);
   }
 
   /** Gives the lease back. */

@@ -3,7 +3,7 @@ import { hostname } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import fp from 'fastify-plugin';
-import { makePartitions, PostgresLogStore, secondsAhead } from '../db/append.ts';
+import { makePartitions, PostgresLogStore } from '../db/append.ts';
 import { readIdentity } from '../db/events.ts';
 import { BatchCommitter } from '../src/core/commit-batch.ts';
 import { type CodedError, OutcomeUnknownError, type Receipt } from '../src/core/errors.ts';
@@ -135,7 +135,7 @@ export default fp(
     /** A renewed lease says that the database can be written; after a failed append, only an append says more. */
     async function tryToWrite(): Promise<void> {
       await store.renew();
-      ahead = await secondsAhead(write);
+      ahead = await store.secondsAhead();
       if (committer.trouble === null) return;
       await store.probe();
     }

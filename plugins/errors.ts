@@ -1,10 +1,14 @@
-import { STATUS_CODES } from 'node:http';
+import { type IncomingMessage, STATUS_CODES } from 'node:http';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { CodedError, type ErrorCode, errorCodes } from '../src/core/errors.ts';
 import type { Problem } from '../src/core/schemas.ts';
 
 declare module 'fastify' {
+  interface FastifyInstance {
+    /** Whether the server has begun to stop. */
+    isClosing: () => boolean;
+  }
   interface FastifyReply {
     /** The error that this reply tells the client about; null while all is well. */
     refusal: CodedError | null;
@@ -47,14 +51,27 @@ export const problems = (...statuses: (keyof typeof meanings)[]) =>
     ]),
   );
 
+/** Whether a request asks for a WebSocket. Upgrades to anything else are ignored, as RFC 9110 7.8 allows. */
+export const isHandshake = ({ headers }: IncomingMessage): boolean =>
+  headers.upgrade?.toLowerCase() === 'websocket';
+
 /** Sends an error as a problem and remembers it for the audit. */
 export function sendProblem(reply: FastifyReply, error: CodedError): FastifyReply {
   reply.refusal = error;
   if (error.status === 401) reply.header('www-authenticate', 'Bearer');
   // A refused handshake leaves a connection that no HTTP parser reads any more.
-  const { socket, headers } = reply.request.raw;
-  if (headers.upgrade !== undefined) reply.raw.once('finish', () => socket.destroySoon());
-  if (error.code === 'upgrade_required') reply.header('upgrade', 'websocket').header('connection', 'upgrade');
+  const { raw } = reply.request;
+  if (isHandshake(raw)) {
+    reply.raw.once('finish', () => raw.socket.destroySoon());
+    reply.header('connection', 'close');
+  }
+  // RFC 9110 15.5.22, RFC 6455 4.4
+  if (error.code === 'upgrade_required') {
+    reply
+      .header('upgrade', 'websocket')
+      .header('connection', 'upgrade, close')
+      .header('sec-websocket-version', '13');
+  }
   return reply
     .code(error.status)
     .header('cache-control', 'no-store')
@@ -133,13 +150,15 @@ export function toCodedError(error: FastifyError, request: FastifyRequest): Code
 export default fp(
   async function errors(fastify: FastifyInstance) {
     let closing = false;
+    fastify.decorate('isClosing', () => closing);
     fastify.decorateReply('refusal', null);
     // Fastify's own answer while it closes is no problem document; readiness says the same by itself.
     fastify.addHook('preClose', async () => {
       closing = true;
     });
     fastify.addHook('onRequest', async (request) => {
-      if (closing && request.routeOptions.url !== '/health/ready') {
+      // Probes are answered to the end, each by its own route.
+      if (closing && !request.routeOptions.url?.startsWith('/health/')) {
         throw new CodedError('overloaded', 'The server is shutting down.');
       }
     });

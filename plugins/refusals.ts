@@ -6,6 +6,7 @@ import type { ErrorCode } from '../src/core/errors.ts';
 import type { Draft } from '../src/core/events.ts';
 import { Refusals } from '../src/core/refusals.ts';
 import { formatMilliseconds } from '../src/core/timestamps.ts';
+import { isHandshake } from './errors.ts';
 
 const WINDOW_MS = 10_000;
 const MAX_SOURCES = 1_000;
@@ -64,7 +65,7 @@ export default fp(
       // Probes ask every few seconds, and nothing is denied to them.
       if (code === 'not_ready') return;
       const source = { user_id: request.principal?.userId ?? null, ip: addressOf(request) };
-      if (request.raw.headers.upgrade?.toLowerCase() === 'websocket') {
+      if (isHandshake(request.raw)) {
         note(`CONNECTION_REFUSED ${code}`, source, (who, count, since) => ({
           action: 'CONNECTION_REFUSED',
           ...who,

@@ -10,6 +10,9 @@ export const CLOSE_GRACE_MS = 1_000;
 /** How long a handshake may take, from the request to the open WebSocket or the end of the connection. */
 const HANDSHAKE_MS = 10_000;
 
+/** RFC 6455 4.1: a nonce of 16 bytes, base64-encoded. */
+const KEY = /^[+/0-9A-Za-z]{22}==$/;
+
 export type WebsocketOptions = {
   /** The longest frame in bytes; 0: no limit. */
   maxFrameBytes: number;
@@ -88,6 +91,15 @@ export default fp(
     fastify.addHook('onRequest', async (request) => {
       if (request.ws && request.routeOptions.config.websocket !== true) {
         throw new CodedError('not_found', 'There is no WebSocket at this address.');
+      }
+      if (!request.ws) return;
+      // ws would answer these by itself, in plain text and unrecorded.
+      const { 'sec-websocket-version': version, 'sec-websocket-key': key } = request.headers;
+      if (version !== '13') {
+        throw new CodedError('upgrade_required', 'Only version 13 of WebSocket is spoken here.');
+      }
+      if (key === undefined || !KEY.test(key)) {
+        throw new CodedError('bad_request', 'Sec-WebSocket-Key is not 16 bytes in base64.');
       }
     });
   },

@@ -11,10 +11,6 @@ const tags = ['health'];
 export default fp(
   async function healthRoutes(fastify: FastifyInstance) {
     const { audit } = fastify;
-    let closing = false;
-    fastify.addHook('preClose', async () => {
-      closing = true;
-    });
 
     fastify.get(
       '/health/live',
@@ -59,7 +55,7 @@ export default fp(
         },
       },
       async () => {
-        const reason = closing ? 'the server is shutting down' : await audit.check();
+        const reason = fastify.isClosing() ? 'the server is shutting down' : await audit.check();
         if (reason === null) {
           const { instance, epoch } = audit;
           return { status: 'ready' as const, instance, epoch, warnings: audit.warnings() };

@@ -4,7 +4,7 @@ import auditPlugin from '../plugins/audit.ts';
 import auth from '../plugins/auth.ts';
 import chat from '../plugins/chat/index.ts';
 import database from '../plugins/database.ts';
-import errors, { sendProblem, toCodedError } from '../plugins/errors.ts';
+import errors, { isHandshake, sendProblem, toCodedError } from '../plugins/errors.ts';
 import openapi from '../plugins/openapi.ts';
 import refusals from '../plugins/refusals.ts';
 import tail from '../plugins/tail.ts';
@@ -30,7 +30,12 @@ export async function buildApp(config: Config): Promise<FastifyInstance> {
     bodyLimit: 64 * KIB,
     return503OnClosing: false,
     requestTimeout: 15_000,
-    http: { headersTimeout: 10_000, connectionsCheckingInterval: 5_000 },
+    http: {
+      headersTimeout: 10_000,
+      connectionsCheckingInterval: 5_000,
+      // Else Node hands every Upgrade over, also the h2c that HTTP clients offer by habit.
+      shouldUpgradeCallback: isHandshake,
+    },
     forceCloseConnections: true,
     // A first start may have to initialise a database and migrate a large one.
     pluginTimeout: 600_000,

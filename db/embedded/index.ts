@@ -26,6 +26,7 @@ export type EmbeddedOptions = {
 const USER = 'minutebook';
 const PASSWORD_FILE = 'minutebook-password';
 const RESTART_DELAY_MS = 200;
+const PORT_ATTEMPTS = 3;
 const STOP_TIMEOUT_MS = 8_000;
 
 /** Settings of the server; durability is said aloud, and statements never reach its log, for they hold messages. */
@@ -42,11 +43,12 @@ const settings = (port: number): string[] =>
     'log_error_verbosity=terse',
   ].flatMap((setting) => ['-c', setting]);
 
-async function freePort(): Promise<number> {
+/** A port that is free now: the one asked for, or any for 0. Rejects when it is taken. */
+async function freePort(wanted = 0): Promise<number> {
   return new Promise((done, fail) => {
     const server = createServer();
     server.once('error', fail);
-    server.listen(0, '127.0.0.1', () => {
+    server.listen(wanted, '127.0.0.1', () => {
       const address = server.address();
       server.close(() => done(typeof address === 'object' && address !== null ? address.port : 0));
     });
@@ -174,8 +176,8 @@ async function superviseCluster(
   // One that a killed server left behind; ours replaces it, so that it has today's settings and a parent.
   await stopPostmaster(clusterDir);
   const password = (await readFile(join(clusterDir, PASSWORD_FILE), 'utf8')).trim();
-  const port = await freePort();
-  const url = urlFor(password, port);
+  let port = await freePort();
+  let url = urlFor(password, port);
   let stopping = false;
   /** The latest, which may still be on its way up when it is to be stopped. */
   let latest: Promise<Running>;
@@ -207,7 +209,20 @@ async function superviseCluster(
       }
     });
   };
-  watch(await start());
+  const startFirst = async (): Promise<Running> => {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await start();
+      } catch (error) {
+        const isOurs = attempt === PORT_ATTEMPTS || (await freePort(port).catch(() => 0)) === port;
+        if (isOurs) throw error;
+        // Somebody else took the port between our asking and Postgres’s listening.
+        port = await freePort();
+        url = urlFor(password, port);
+      }
+    }
+  };
+  watch(await startFirst());
 
   return {
     url,

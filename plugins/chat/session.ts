@@ -52,6 +52,8 @@ type Command = {
   since: Since | undefined;
   /** Whether it changes which rooms the session is in, so that what follows depends on its outcome. */
   moves: boolean;
+  /** Whether the database has not said yet what became of it. */
+  inDoubt: boolean;
   /** Called when the command is finished with: delivered, refused, or its outcome unknown. */
   finish: () => void;
 };
@@ -115,8 +117,6 @@ export class Session {
   #heldBytes = 0;
   /** When the peer began to have too much waiting; undefined while it keeps up. */
   #slowSince: number | undefined;
-  /** Joins and leaves of which nobody knows yet whether they are on record. */
-  #movesInDoubt = 0;
   /** Ends the session when its token expires. */
   #expiry: NodeJS.Timeout | undefined;
   #state: 'opening' | 'open' | 'closing' | 'ended' = 'opening';
@@ -157,11 +157,7 @@ export class Session {
       this.#endReason ||= 'the frame breaks the protocol or a limit';
       this.#refused(this.#endCode === 1009 ? 'too_large' : 'bad_frame');
     });
-    const { expiresAt } = options.principal;
-    if (expiresAt !== undefined) {
-      const wait = Math.min(MAX_TIMEOUT_MS, Math.max(0, expiresAt - Date.now()));
-      this.#expiry = setTimeout(() => this.close(4401, 'the token has expired'), wait);
-    }
+    this.#armExpiry();
     this.#socket.on('close', (code: number, reason: Buffer) => void this.#end(code, reason.toString()));
   }
 
@@ -243,8 +239,19 @@ export class Session {
   close(code: number, reason: string): void {
     this.#endCode ??= code;
     this.#endReason ||= reason;
+    // What was not looked at yet comes too late.
+    this.#inbox = [];
     this.#socket.close(code, reason);
     setTimeout(() => this.#socket.terminate(), CLOSE_GRACE_MS).unref();
+  }
+
+  /** Ends the session when its token expires; setTimeout cannot wait for more than 24 days at a time. */
+  #armExpiry(): void {
+    const { expiresAt } = this.#options.principal;
+    if (expiresAt === undefined) return;
+    const wait = expiresAt - Date.now();
+    if (wait <= 0) this.close(4401, 'the token has expired');
+    else this.#expiry = setTimeout(() => this.#armExpiry(), Math.min(wait, MAX_TIMEOUT_MS));
   }
 
   /** Pings the peer; cuts the connection when the last ping was not answered. */
@@ -301,6 +308,8 @@ export class Session {
 
   #receive(data: Buffer, isBinary: boolean): void {
     this.#alive = true;
+    // ws goes on reading until the peer has answered the close.
+    if (this.#endCode !== undefined) return;
     if (isBinary) {
       this.#refused('bad_frame');
       this.close(1003, 'only text frames are understood');
@@ -336,7 +345,7 @@ export class Session {
         throw new FrameError('rate_limited', 'Too many frames; wait a moment.', this.#refIn(text));
       }
       const frame = parseFrame(text);
-      if (this.#movesInDoubt > 0) {
+      if (this.#inFlight.some(({ moves, inDoubt }) => moves && inDoubt)) {
         throw new FrameError(
           'audit_unavailable',
           'Whether you have joined or left is not known yet; nothing was done.',
@@ -412,7 +421,7 @@ export class Session {
     { ref, since, moves }: { ref?: string | undefined; since?: Since | undefined; moves: boolean },
   ): Promise<boolean> {
     const { promise, resolve } = Promise.withResolvers<boolean>();
-    const command: Command = { ref, since, moves, finish: () => resolve(true) };
+    const command: Command = { ref, since, moves, inDoubt: false, finish: () => resolve(true) };
     this.#inFlight.push(command);
     this.#options.audit.record(this.#draft(draft)).catch((error: unknown) => {
       if (error instanceof OutcomeUnknownError) this.#leaveInDoubt(command, error);
@@ -430,14 +439,8 @@ export class Session {
     // The tail may have been faster than the writer; then the sender knows more than this.
     if (!this.#inFlight.includes(command)) return;
     this.#tellError(error, command.ref);
-    if (command.moves) this.#movesInDoubt += 1;
-    const isKnown = (): void => {
-      if (command.moves) this.#movesInDoubt -= 1;
-    };
-    error.settled.then(isKnown, (late: unknown) => {
-      isKnown();
-      this.#drop(command, late);
-    });
+    command.inDoubt = true;
+    error.settled.catch((late: unknown) => this.#drop(command, late));
   }
 
   /** A command that is certainly not on record. */

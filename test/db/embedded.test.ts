@@ -61,7 +61,10 @@ async function childOn(t: Test, dataDir: string): Promise<{ child: ChildProcess;
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   t.teardown(() => child.kill('SIGKILL'));
-  const [chunk] = (await once(child.stdout, 'data')) as [Buffer];
+  const [chunk] = (await Promise.race([
+    once(child.stdout, 'data'),
+    once(child, 'exit').then(([code]) => Promise.reject(new Error(`the child ended with ${code}`))),
+  ])) as [Buffer];
   return { child, pid: child.pid ?? 0, url: chunk.toString().trim() };
 }
 

@@ -43,10 +43,13 @@ test('a refused handshake is answered, ended by the server, and on record', asyn
     ['/nowhere', {}, 404],
     ['/health/live', {}, 404],
     ['/audit', {}, 404],
+    ['/ws?user=alice', { 'Sec-WebSocket-Version': '8' }, 426],
+    ['/ws?user=alice', { 'Sec-WebSocket-Key': 'short' }, 400],
   ] as [string, Record<string, string>, number][]) {
     const text = await answerOf(await handshake(server, path, headers));
     t.match(text, `HTTP/1.1 ${status}`, path);
     t.match(text, 'application/problem+json', path);
+    t.match(text, /^connection: .*close/im, path);
   }
   await until('all are on record', async () => {
     const codes = (await server.events('action=CONNECTION_REFUSED')).map(({ details }) => details.code);
@@ -93,4 +96,17 @@ test('a handshake under way when the server stops opens no session', async (t) =
     `select action from audit_event where action in ('CONNECTED', 'DISCONNECTED')`,
   );
   t.strictSame(rows, []);
+});
+
+test('an offer to speak another protocol is ignored, as HTTP clients make it by habit', async (t) => {
+  const server = await build(t);
+  const text = await answerOf(
+    await handshake(server, '/health/live', {
+      Connection: 'Upgrade, HTTP2-Settings, close',
+      Upgrade: 'h2c',
+      'HTTP2-Settings': 'AAMAAABkAARAAAAAAAIAAAAA',
+    }),
+  );
+  t.match(text, 'HTTP/1.1 200');
+  t.match(text, '"status":"live"');
 });

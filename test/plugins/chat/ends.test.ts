@@ -135,6 +135,17 @@ test('a burst is not slowness: who reads gets it all, however much came at once'
   t.strictSame(await server.events('action=DISCONNECTED'), []);
 });
 
+test('what comes after the server has closed is not said any more', async (t) => {
+  const server = await build(t);
+  const alice = await connect(t, server, 'alice');
+  await alice.next('welcome');
+  alice.socket.send(Buffer.from('x'), { binary: true });
+  alice.send('too late');
+  t.equal((await alice.closed).code, 1003);
+  await until('the end is on record', async () => (await server.events('action=DISCONNECTED')).length === 1);
+  t.strictSame(await server.events('action=MESSAGE_SENT'), []);
+});
+
 test('a session ends when its token expires', async (t) => {
   const server = await build(t);
   const { SignJWT } = await import('jose');
