@@ -14,38 +14,17 @@ import {
   type Since,
 } from '../../src/core/frames.ts';
 import type { AuditEvent } from '../../src/core/schemas.ts';
-import { isStorable } from '../../src/core/text.ts';
 import { TokenBucket } from '../../src/core/token-bucket.ts';
 import type { Audit } from '../audit.ts';
 import type { Principal } from '../auth.ts';
-import { CLOSE_GRACE_MS } from '../websocket.ts';
+import { Connection } from './connection.ts';
 
-const MIB = 1024 * 1024;
 /** Frames that may wait before the socket is no longer read; TCP then slows the sender down. */
 const MAX_INBOX = 64;
 /** Messages of one session that may be on their way into the log. */
 const MAX_IN_FLIGHT = 64;
-/** A reader who has more than this waiting for so long is too slow, and closed with 1013. */
-const SLOW_BYTES = 4 * MIB;
-const SLOW_MS = 5_000;
-/** And at once beyond this. More than any one batch or page can bring, for nobody can read within one turn. */
-const MAX_BUFFERED_BYTES = 32 * MIB;
-/** A replay waits for the reader after so many bytes; meanwhile the room's new frames are held, up to a bound. */
-const REPLAY_CHUNK_BYTES = MIB / 4;
-const MAX_HELD_BYTES = 8 * MIB;
 /** Rooms that DISCONNECTED names; the details of an event have a bound. */
 const MAX_ROOMS_NAMED = 100;
-/** The longest that setTimeout can wait. */
-const MAX_TIMEOUT_MS = 2 ** 31 - 1;
-
-/** How ws names what was wrong with a frame, as close codes (RFC 6455 7.4.1); any other fault is 1002. */
-const closeCodes: Record<string, number> = {
-  WS_ERR_INVALID_UTF8: 1007,
-  WS_ERR_UNSUPPORTED_MESSAGE_LENGTH: 1009,
-  WS_ERR_UNSUPPORTED_DATA_PAYLOAD_LENGTH: 1009,
-  WS_ERR_TOO_MANY_BUFFERED_PARTS: 1008,
-};
-
 /** A command whose event is on its way through the log, and what to tell the sender when it arrives. */
 type Command = {
   ref: string | undefined;
@@ -101,7 +80,7 @@ export class Session {
   /** Resolves when the session has ended: true when its DISCONNECTED is on record, and the tail will bring it. */
   readonly ended: Promise<boolean>;
   readonly #options: SessionOptions;
-  readonly #socket: WebSocket;
+  readonly #connection: Connection;
   readonly #openedAt = performance.now();
   readonly #bucket: TokenBucket;
   readonly #whenEnded: (recorded: boolean) => void;
@@ -111,33 +90,17 @@ export class Session {
   #inbox: string[] = [];
   /** Commands whose events have not come out of the tail yet; they come in this order. */
   #inFlight: Command[] = [];
-  /** Frames of rooms whose replay is still being read, so that the replay comes first. */
-  readonly #held = new Map<string, Buffer[]>();
-  /** The bytes of all of `#held`. */
-  #heldBytes = 0;
-  /** When the peer began to have too much waiting; undefined while it keeps up. */
-  #slowSince: number | undefined;
-  /** Ends the session when its token expires. */
-  #expiry: NodeJS.Timeout | undefined;
   #state: 'opening' | 'open' | 'closing' | 'ended' = 'opening';
   /** Set once CONNECTED is on record. */
   #connected: Receipt | undefined;
   #welcomed = false;
   #working = false;
   #draining = false;
-  /** Whether the peer gave a sign of life since the last ping. */
-  #alive = true;
-  /** Whether what is sent is being gathered. */
-  #corked = false;
-  /** The server's own code and word for the end, where the peer gave none. */
-  #endCode: number | undefined;
-  #endReason = '';
   /** Called when a command leaves `#inFlight` or the inbox is done with. */
   #waiters: (() => void)[] = [];
 
   constructor(options: SessionOptions) {
     this.#options = options;
-    this.#socket = options.socket;
     this.id = options.id;
     this.userId = options.principal.userId;
     const { framesPerSecond } = options.limits;
@@ -145,20 +108,17 @@ export class Session {
     const { promise, resolve } = Promise.withResolvers<boolean>();
     this.ended = promise;
     this.#whenEnded = resolve;
-    // Attached at once, for frames may come in the same packet as the handshake.
-    this.#socket.on('message', (data: Buffer, isBinary: boolean) => this.#receive(data, isBinary));
-    this.#socket.on('pong', () => {
-      this.#alive = true;
+    this.#connection = new Connection({
+      socket: options.socket,
+      stream: options.stream,
+      expiresAt: options.principal.expiresAt,
+      onText: (text) => this.#receive(text),
+      onRefused: (code) => this.#refused(code),
+      onClosing: () => {
+        this.#inbox = [];
+      },
+      onClosed: (code, reason) => void this.#end(code, reason),
     });
-    this.#socket.on('error', (error: Error & { code?: string }) => {
-      const { code } = error;
-      if (code === undefined || !code.startsWith('WS_ERR')) return;
-      this.#endCode ??= closeCodes[code] ?? 1002;
-      this.#endReason ||= 'the frame breaks the protocol or a limit';
-      this.#refused(this.#endCode === 1009 ? 'too_large' : 'bad_frame');
-    });
-    this.#armExpiry();
-    this.#socket.on('close', (code: number, reason: Buffer) => void this.#end(code, reason.toString()));
   }
 
   /** The client's address. */
@@ -190,81 +150,19 @@ export class Session {
     void this.#work();
   }
 
-  /** Sends one frame, if the peer can still be reached and keeps up. */
-  send(bytes: Buffer): void {
-    const socket = this.#socket;
-    if (socket.readyState !== socket.OPEN) return;
-    if (this.#isTooSlow(socket.bufferedAmount)) {
-      this.close(1013, 'too slow');
-      return;
-    }
-    this.#cork();
-    socket.send(bytes, { binary: false });
-  }
-
-  /** Judged over time: what one turn of the event loop sends, nobody can have read within it. */
-  #isTooSlow(waiting: number): boolean {
-    if (waiting <= SLOW_BYTES) {
-      this.#slowSince = undefined;
-      return false;
-    }
-    const now = performance.now();
-    this.#slowSince ??= now;
-    return waiting > MAX_BUFFERED_BYTES || now - this.#slowSince > SLOW_MS;
-  }
-
-  /** Gathers what this turn of the event loop sends into one system call; in busy rooms those are most of the cost. */
-  #cork(): void {
-    if (this.#corked) return;
-    this.#corked = true;
-    const { stream } = this.#options;
-    stream.cork();
-    process.nextTick(() => {
-      this.#corked = false;
-      stream.uncork();
-    });
-  }
-
   /** Sends a frame of a room, after the replay if one is under way. */
   sendInRoom(room: string, bytes: Buffer): void {
-    const held = this.#held.get(room);
-    if (held === undefined) this.send(bytes);
-    else if (this.#heldBytes + bytes.length <= MAX_HELD_BYTES) {
-      held.push(bytes);
-      this.#heldBytes += bytes.length;
-    } else this.close(1013, 'too slow');
+    this.#connection.sendInRoom(room, bytes);
   }
 
-  /** Closes the connection, and cuts it when the peer does not answer. */
+  /** Closes the connection; its end is recorded when it is closed. */
   close(code: number, reason: string): void {
-    this.#endCode ??= code;
-    this.#endReason ||= reason;
-    // What was not looked at yet comes too late.
-    this.#inbox = [];
-    this.#socket.close(code, reason);
-    setTimeout(() => this.#socket.terminate(), CLOSE_GRACE_MS).unref();
-  }
-
-  /** Ends the session when its token expires; setTimeout cannot wait for more than 24 days at a time. */
-  #armExpiry(): void {
-    const { expiresAt } = this.#options.principal;
-    if (expiresAt === undefined) return;
-    const wait = expiresAt - Date.now();
-    if (wait <= 0) this.close(4401, 'the token has expired');
-    else this.#expiry = setTimeout(() => this.#armExpiry(), Math.min(wait, MAX_TIMEOUT_MS));
+    this.#connection.close(code, reason);
   }
 
   /** Pings the peer; cuts the connection when the last ping was not answered. */
   ping(): void {
-    // While it is not read, no pong can be seen.
-    if (this.#socket.isPaused) return;
-    if (!this.#alive) {
-      this.#endReason ||= 'no answer to a ping';
-      this.#socket.terminate();
-      return;
-    }
-    this.#alive = false;
-    this.#socket.ping();
+    this.#connection.ping();
   }
 
   /** Takes no more frames; resolves when those taken are answered, or after the time given. */
@@ -288,7 +186,7 @@ export class Session {
   onLeft(event: AuditEvent, room: string, bytes: Buffer): void {
     const command = this.#inFlight.shift();
     this.#rooms.delete(room);
-    this.send(bytes);
+    this.#connection.send(bytes);
     this.#ack(command?.ref, event);
     this.#finish(command);
   }
@@ -306,17 +204,9 @@ export class Session {
 
   // ---- frames
 
-  #receive(data: Buffer, isBinary: boolean): void {
-    this.#alive = true;
-    // ws goes on reading until the peer has answered the close.
-    if (this.#endCode !== undefined) return;
-    if (isBinary) {
-      this.#refused('bad_frame');
-      this.close(1003, 'only text frames are understood');
-      return;
-    }
-    this.#inbox.push(data.toString());
-    if (this.#inbox.length >= MAX_INBOX) this.#socket.pause();
+  #receive(text: string): void {
+    this.#inbox.push(text);
+    if (this.#inbox.length >= MAX_INBOX) this.#connection.pause();
     if (this.#state === 'open') void this.#work();
   }
 
@@ -326,7 +216,7 @@ export class Session {
     this.#working = true;
     try {
       for (let text = this.#inbox.shift(); text !== undefined; text = this.#inbox.shift()) {
-        if (this.#inbox.length < MAX_INBOX / 2 && this.#socket.isPaused) this.#socket.resume();
+        if (this.#inbox.length < MAX_INBOX / 2) this.#connection.resume();
         const waiting = this.#handle(text);
         if (waiting !== undefined) await waiting;
       }
@@ -465,48 +355,28 @@ export class Session {
     if (receipt === undefined) return;
     const joined = { type: 'joined' as const, room, user_id: this.userId, ...receipt };
     if (command?.since === undefined) {
-      this.send(frameBytes(joined));
+      this.#connection.send(frameBytes(joined));
       this.#ack(command?.ref, receipt);
       return;
     }
-    this.#held.set(room, []);
+    this.#connection.hold(room);
     try {
       const replay = await this.#options.replay(this, room, command.since, until);
       if ('reset' in replay) {
-        this.send(frameBytes({ type: 'reset', room, ...replay.reset }));
-        this.send(frameBytes(joined));
+        this.#connection.send(frameBytes({ type: 'reset', room, ...replay.reset }));
+        this.#connection.send(frameBytes(joined));
       } else {
         const { messages, truncated } = replay;
-        await this.#sendPaced(messages);
-        this.send(frameBytes({ ...joined, replayed: messages.length, truncated }));
+        await this.#connection.sendPaced(messages);
+        this.#connection.send(frameBytes({ ...joined, replayed: messages.length, truncated }));
       }
     } catch (error) {
       // In the room all the same, and that is on record; what was missed can be asked for again.
       if (!(error instanceof CodedError)) this.#options.onFault(error);
-      this.send(frameBytes({ ...joined, replayed: 0, truncated: true }));
+      this.#connection.send(frameBytes({ ...joined, replayed: 0, truncated: true }));
     } finally {
       this.#ack(command.ref, receipt);
-      for (const bytes of this.#held.get(room) ?? []) {
-        this.#heldBytes -= bytes.length;
-        this.send(bytes);
-      }
-      this.#held.delete(room);
-    }
-  }
-
-  /** Sends many frames no faster than the peer reads them. */
-  async #sendPaced(frames: readonly Buffer[]): Promise<void> {
-    const socket = this.#socket;
-    let unread = 0;
-    for (const bytes of frames) {
-      if (socket.readyState !== socket.OPEN) return;
-      unread += bytes.length;
-      if (unread < REPLAY_CHUNK_BYTES) this.send(bytes);
-      else {
-        unread = 0;
-        // Called when the bytes have gone to the kernel, or never will.
-        await new Promise<void>((resolve) => socket.send(bytes, { binary: false }, () => resolve()));
-      }
+      this.#connection.release(room);
     }
   }
 
@@ -515,7 +385,7 @@ export class Session {
     this.#welcomed = true;
     const { epoch } = this.#options.audit;
     const rooms = [...this.#rooms.keys()];
-    this.send(
+    this.#connection.send(
       frameBytes({
         type: 'welcome',
         session_id: this.id,
@@ -528,7 +398,7 @@ export class Session {
   }
 
   #ack(ref: string | undefined, { seq, timestamp }: { seq: number | null; timestamp: string | null }): void {
-    if (ref !== undefined) this.send(this.#ackFrame(ref, { seq, timestamp }));
+    if (ref !== undefined) this.#connection.send(this.#ackFrame(ref, { seq, timestamp }));
   }
 
   #ackFrame(ref: string, { seq, timestamp }: { seq: number | null; timestamp: string | null }): Buffer {
@@ -539,7 +409,9 @@ export class Session {
     if (!(error instanceof CodedError)) this.#options.onFault(error);
     const { code, message } =
       error instanceof CodedError ? error : new CodedError('internal', 'Something went wrong on the server.');
-    this.send(frameBytes({ type: 'error', code, message, ...(ref === undefined ? {} : { ref }) }));
+    this.#connection.send(
+      frameBytes({ type: 'error', code, message, ...(ref === undefined ? {} : { ref }) }),
+    );
     // Unknown is not refused: it may well be on record.
     if (code !== 'outcome_unknown') this.#refused(code);
   }
@@ -566,16 +438,13 @@ export class Session {
 
   /** The socket is closed. What was received before is handled still; then the end goes on record. */
   async #end(code: number, reason: string): Promise<void> {
-    clearTimeout(this.#expiry);
     if (this.#state === 'closing' || this.#state === 'ended') return;
     await this.#until(() => this.#state !== 'opening');
     if (this.#state !== 'open') return;
     this.#state = 'closing';
     void this.#work();
     await this.#idle();
-    const word = reason === '' || !isStorable(reason) ? this.#endReason : reason;
-    // 1006 is ws's word for an end without a close frame of the peer; ours says more.
-    await this.#recordEnd(code === 1006 ? (this.#endCode ?? code) : code, word);
+    await this.#recordEnd(code, reason);
   }
 
   async #recordEnd(code: number, reason: string): Promise<void> {

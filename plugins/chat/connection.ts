@@ -1,0 +1,217 @@
+import type { Duplex } from 'node:stream';
+import type { WebSocket } from 'ws';
+import type { ErrorCode } from '../../src/core/errors.ts';
+import { isStorable } from '../../src/core/text.ts';
+import { CLOSE_GRACE_MS } from '../websocket.ts';
+
+const MIB = 1024 * 1024;
+/** A reader who has more than this waiting for so long is too slow, and closed with 1013. */
+const SLOW_BYTES = 4 * MIB;
+const SLOW_MS = 5_000;
+/** And at once beyond this. More than any one batch or page can bring, for nobody can read within one turn. */
+const MAX_BUFFERED_BYTES = 32 * MIB;
+/** A replay waits for the reader after so many bytes; meanwhile the room's new frames are held, up to a bound. */
+const PACE_BYTES = MIB / 4;
+const MAX_HELD_BYTES = 8 * MIB;
+/** The longest that setTimeout can wait. */
+const MAX_TIMEOUT_MS = 2 ** 31 - 1;
+
+/** How ws names what was wrong with a frame, as close codes (RFC 6455 7.4.1); any other fault is 1002. */
+const closeCodes: Record<string, number> = {
+  WS_ERR_INVALID_UTF8: 1007,
+  WS_ERR_UNSUPPORTED_MESSAGE_LENGTH: 1009,
+  WS_ERR_UNSUPPORTED_DATA_PAYLOAD_LENGTH: 1009,
+  WS_ERR_TOO_MANY_BUFFERED_PARTS: 1008,
+};
+
+export type ConnectionOptions = {
+  socket: WebSocket;
+  /** The TCP or TLS connection under the socket. */
+  stream: Duplex;
+  /** When the bearer's token expires, in milliseconds since 1970; undefined: never. */
+  expiresAt: number | undefined;
+  /** A text frame came. */
+  onText: (text: string) => void;
+  /** A frame was refused before it could be read. */
+  onRefused: (code: ErrorCode) => void;
+  /** The server closes; what was received and not handled yet comes too late. */
+  onClosing: () => void;
+  /** It is over: the close code and the reason, the peer's if it gave any, else the server's own. */
+  onClosed: (code: number, reason: string) => void;
+};
+
+/** The WebSocket of one session: the only thing that writes to it, and that decides when it has to end. */
+export class Connection {
+  readonly #socket: WebSocket;
+  readonly #stream: Duplex;
+  readonly #options: ConnectionOptions;
+  /** Frames of rooms whose replay is still being sent, so that the replay comes first. */
+  readonly #held = new Map<string, Buffer[]>();
+  /** The bytes of all of `#held`. */
+  #heldBytes = 0;
+  /** When the peer began to have too much waiting; undefined while it keeps up. */
+  #slowSince: number | undefined;
+  /** Ends the session when its token expires. */
+  #expiry: NodeJS.Timeout | undefined;
+  /** Whether the peer gave a sign of life since the last ping. */
+  #alive = true;
+  /** Whether what is sent is being gathered. */
+  #corked = false;
+  /** The server's own code and word for the end; set once it has closed or found a fault. */
+  #endCode: number | undefined;
+  #endReason = '';
+
+  constructor(options: ConnectionOptions) {
+    this.#options = options;
+    this.#socket = options.socket;
+    this.#stream = options.stream;
+    // Attached at once, for frames may come in the same packet as the handshake.
+    this.#socket.on('message', (data: Buffer, isBinary: boolean) => this.#receive(data, isBinary));
+    this.#socket.on('pong', () => {
+      this.#alive = true;
+    });
+    this.#socket.on('error', (error: Error & { code?: string }) => this.#fault(error.code));
+    this.#socket.on('close', (code: number, reason: Buffer) => this.#end(code, reason.toString()));
+    this.#armExpiry();
+  }
+
+  /** Sends one frame, if the peer can still be reached and keeps up. */
+  send(bytes: Buffer): void {
+    const socket = this.#socket;
+    if (socket.readyState !== socket.OPEN) return;
+    if (this.#isTooSlow(socket.bufferedAmount)) {
+      this.close(1013, 'too slow');
+      return;
+    }
+    this.#cork();
+    socket.send(bytes, { binary: false });
+  }
+
+  /** Sends a frame of a room, or holds it while the room is held. */
+  sendInRoom(room: string, bytes: Buffer): void {
+    const held = this.#held.get(room);
+    if (held === undefined) this.send(bytes);
+    else if (this.#heldBytes + bytes.length <= MAX_HELD_BYTES) {
+      held.push(bytes);
+      this.#heldBytes += bytes.length;
+    } else this.close(1013, 'too slow');
+  }
+
+  /** Holds the frames of a room back until `release`. */
+  hold(room: string): void {
+    this.#held.set(room, []);
+  }
+
+  /** Sends what was held. */
+  release(room: string): void {
+    for (const bytes of this.#held.get(room) ?? []) {
+      this.#heldBytes -= bytes.length;
+      this.send(bytes);
+    }
+    this.#held.delete(room);
+  }
+
+  /** Sends many frames no faster than the peer reads them. */
+  async sendPaced(frames: readonly Buffer[]): Promise<void> {
+    const socket = this.#socket;
+    let unread = 0;
+    for (const bytes of frames) {
+      if (socket.readyState !== socket.OPEN) return;
+      unread += bytes.length;
+      if (unread < PACE_BYTES) this.send(bytes);
+      else {
+        unread = 0;
+        // Called when the bytes have gone to the kernel, or never will.
+        await new Promise<void>((resolve) => socket.send(bytes, { binary: false }, () => resolve()));
+      }
+    }
+  }
+
+  /** Stops reading; TCP then slows the sender down. */
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  /** Reads on. */
+  resume(): void {
+    if (this.#socket.isPaused) this.#socket.resume();
+  }
+
+  /** Closes the connection, and cuts it when the peer does not answer. */
+  close(code: number, reason: string): void {
+    this.#endCode ??= code;
+    this.#endReason ||= reason;
+    this.#options.onClosing();
+    this.#socket.close(code, reason);
+    setTimeout(() => this.#socket.terminate(), CLOSE_GRACE_MS).unref();
+  }
+
+  /** Pings the peer; cuts the connection when the last ping was not answered. */
+  ping(): void {
+    // While it is not read, no pong can be seen.
+    if (this.#socket.isPaused) return;
+    if (!this.#alive) {
+      this.#endReason ||= 'no answer to a ping';
+      this.#socket.terminate();
+      return;
+    }
+    this.#alive = false;
+    this.#socket.ping();
+  }
+
+  #receive(data: Buffer, isBinary: boolean): void {
+    this.#alive = true;
+    // ws goes on reading until the peer has answered the close.
+    if (this.#endCode !== undefined) return;
+    if (isBinary) {
+      this.#options.onRefused('bad_frame');
+      this.close(1003, 'only text frames are understood');
+    } else this.#options.onText(data.toString());
+  }
+
+  /** ws found a frame that breaks the protocol or a limit, and closes by itself. */
+  #fault(name: string | undefined): void {
+    if (!name?.startsWith('WS_ERR')) return;
+    this.#endCode ??= closeCodes[name] ?? 1002;
+    this.#endReason ||= 'the frame breaks the protocol or a limit';
+    this.#options.onRefused(this.#endCode === 1009 ? 'too_large' : 'bad_frame');
+  }
+
+  #end(code: number, reason: string): void {
+    clearTimeout(this.#expiry);
+    // 1006 is ws's word for an end without a close frame of the peer; ours says more.
+    const known = code === 1006 ? (this.#endCode ?? code) : code;
+    this.#options.onClosed(known, reason === '' || !isStorable(reason) ? this.#endReason : reason);
+  }
+
+  /** Judged over time: what one turn of the event loop sends, nobody can have read within it. */
+  #isTooSlow(waiting: number): boolean {
+    if (waiting <= SLOW_BYTES) {
+      this.#slowSince = undefined;
+      return false;
+    }
+    const now = performance.now();
+    this.#slowSince ??= now;
+    return waiting > MAX_BUFFERED_BYTES || now - this.#slowSince > SLOW_MS;
+  }
+
+  /** Gathers what this turn of the event loop sends into one system call; in busy rooms those are most of the cost. */
+  #cork(): void {
+    if (this.#corked) return;
+    this.#corked = true;
+    this.#stream.cork();
+    process.nextTick(() => {
+      this.#corked = false;
+      this.#stream.uncork();
+    });
+  }
+
+  /** Ends the session when its token expires; setTimeout cannot wait for more than 24 days at a time. */
+  #armExpiry(): void {
+    const { expiresAt } = this.#options;
+    if (expiresAt === undefined) return;
+    const wait = expiresAt - Date.now();
+    if (wait <= 0) this.close(4401, 'the token has expired');
+    else this.#expiry = setTimeout(() => this.#armExpiry(), Math.min(wait, MAX_TIMEOUT_MS));
+  }
+}
