@@ -17,6 +17,7 @@ import type { AuditEvent } from '../../src/core/schemas.ts';
 import { TokenBucket } from '../../src/core/token-bucket.ts';
 import type { Audit } from '../audit.ts';
 import type { Principal } from '../auth.ts';
+import { type Command, Commands } from './commands.ts';
 import { Connection } from './connection.ts';
 
 /** Frames that may wait before the socket is no longer read; TCP then slows the sender down. */
@@ -25,18 +26,6 @@ const MAX_INBOX = 64;
 const MAX_IN_FLIGHT = 64;
 /** Rooms that DISCONNECTED names; the details of an event have a bound. */
 const MAX_ROOMS_NAMED = 100;
-/** A command whose event is on its way through the log, and what to tell the sender when it arrives. */
-type Command = {
-  ref: string | undefined;
-  since: Since | undefined;
-  /** Whether it changes which rooms the session is in, so that what follows depends on its outcome. */
-  moves: boolean;
-  /** Whether the database has not said yet what became of it. */
-  inDoubt: boolean;
-  /** Called when the command is finished with: delivered, refused, or its outcome unknown. */
-  finish: () => void;
-};
-
 /** What a replay found: messages as frames, or why there is none. */
 export type Replay =
   | { messages: Buffer[]; truncated: boolean }
@@ -88,15 +77,14 @@ export class Session {
   readonly #rooms = new Map<string, Receipt>();
   /** Frames not yet looked at. */
   #inbox: string[] = [];
-  /** Commands whose events have not come out of the tail yet; they come in this order. */
-  #inFlight: Command[] = [];
+  readonly #commands: Commands;
   #state: 'opening' | 'open' | 'closing' | 'ended' = 'opening';
   /** Set once CONNECTED is on record. */
   #connected: Receipt | undefined;
   #welcomed = false;
   #working = false;
   #draining = false;
-  /** Called when a command leaves `#inFlight` or the inbox is done with. */
+  /** Called when a command is done with or the inbox is done with. */
   #waiters: (() => void)[] = [];
 
   constructor(options: SessionOptions) {
@@ -108,6 +96,11 @@ export class Session {
     const { promise, resolve } = Promise.withResolvers<boolean>();
     this.ended = promise;
     this.#whenEnded = resolve;
+    this.#commands = new Commands({
+      record: options.audit.record,
+      tellError: (error, ref) => this.#tellError(error, ref),
+      onChange: () => this.#wake(),
+    });
     this.#connection = new Connection({
       socket: options.socket,
       stream: options.stream,
@@ -142,7 +135,7 @@ export class Session {
     }
     if (room === undefined) this.#welcome();
     else {
-      const joined = await this.#run({ action: 'JOINED', room }, { moves: true });
+      const joined = await this.#commands.run(this.#draft({ action: 'JOINED', room }), { moves: true });
       if (!joined) this.close(1013, 'the audit log cannot be written');
     }
     this.#state = 'open';
@@ -176,30 +169,30 @@ export class Session {
   /** This session’s JOINED: it is in the room from here on. Resolves when the joiner was told. */
   onJoined(event: AuditEvent, room: string): Promise<void> {
     const { seq, timestamp } = event;
-    const command = this.#inFlight.shift();
+    const command = this.#commands.next();
     this.#rooms.set(room, { seq, timestamp });
     this.#welcome();
-    return this.#tellJoined(room, command, seq).finally(() => this.#finish(command));
+    return this.#tellJoined(room, command, seq).finally(() => this.#commands.finish(command));
   }
 
   /** This session’s LEFT. */
   onLeft(event: AuditEvent, room: string, bytes: Buffer): void {
-    const command = this.#inFlight.shift();
+    const command = this.#commands.next();
     this.#rooms.delete(room);
     this.#connection.send(bytes);
     this.#ack(command?.ref, event);
-    this.#finish(command);
+    this.#commands.finish(command);
   }
 
   /** This session’s own message: the sender gets it with its `ref`, and then the acknowledgement. */
   onOwnMessage(event: AuditEvent, frame: ServerFrame & { type: 'message' }, bytes: Buffer): void {
-    const command = this.#inFlight.shift();
+    const command = this.#commands.next();
     const ref = command?.ref;
     const { room } = frame;
     this.sendInRoom(room, ref === undefined ? bytes : frameBytes({ ...frame, ref }));
     // By the same way, so that it comes after the message.
     if (ref !== undefined) this.sendInRoom(room, this.#ackFrame(ref, event));
-    this.#finish(command);
+    this.#commands.finish(command);
   }
 
   // ---- frames
@@ -235,7 +228,7 @@ export class Session {
         throw new FrameError('rate_limited', 'Too many frames; wait a moment.', this.#refIn(text));
       }
       const frame = parseFrame(text);
-      if (this.#inFlight.some(({ moves, inDoubt }) => moves && inDoubt)) {
+      if (this.#commands.movesInDoubt) {
         throw new FrameError(
           'audit_unavailable',
           'Whether you have joined or left is not known yet; nothing was done.',
@@ -265,10 +258,11 @@ export class Session {
       const which = room === undefined ? 'any room' : `the room “${room}”`;
       throw new FrameError('not_in_room', `You are not in ${which}; join first.`, frame.ref);
     }
-    void this.#run({ action: 'MESSAGE_SENT', room, message: frame.text }, { ref: frame.ref, moves: false });
-    return this.#inFlight.length < MAX_IN_FLIGHT
+    const draft = this.#draft({ action: 'MESSAGE_SENT', room, message: frame.text });
+    void this.#commands.run(draft, { ref: frame.ref, moves: false });
+    return this.#commands.size < MAX_IN_FLIGHT
       ? undefined
-      : this.#until(() => this.#inFlight.length < MAX_IN_FLIGHT);
+      : this.#until(() => this.#commands.size < MAX_IN_FLIGHT);
   }
 
   #join({ room, ref, since }: JoinFrame): Promise<unknown> {
@@ -286,11 +280,12 @@ export class Session {
     if (limits.roomsPerSession > 0 && this.#rooms.size >= limits.roomsPerSession) {
       throw new FrameError('forbidden', `A session can be in ${limits.roomsPerSession} rooms at most.`, ref);
     }
-    return this.#run({ action: 'JOINED', room }, { ref, since, moves: true });
+    return this.#commands.run(this.#draft({ action: 'JOINED', room }), { ref, since, moves: true });
   }
 
   #leave({ room, ref }: LeaveFrame): Promise<unknown> {
-    if (this.#rooms.has(room)) return this.#run({ action: 'LEFT', room }, { ref, moves: true });
+    if (this.#rooms.has(room))
+      return this.#commands.run(this.#draft({ action: 'LEFT', room }), { ref, moves: true });
     this.#ack(ref, { seq: null, timestamp: null });
     return Promise.resolve();
   }
@@ -300,49 +295,6 @@ export class Session {
   #draft(draft: Draft): Draft {
     const { ip } = this.#options;
     return { ...draft, user_id: this.userId, session_id: this.id, ip };
-  }
-
-  /**
-   * Records a command. Resolves when it is finished with: true when it is on record and was told, false when
-   * it was refused or nobody knows yet.
-   */
-  #run(
-    draft: Draft,
-    { ref, since, moves }: { ref?: string | undefined; since?: Since | undefined; moves: boolean },
-  ): Promise<boolean> {
-    const { promise, resolve } = Promise.withResolvers<boolean>();
-    const command: Command = { ref, since, moves, inDoubt: false, finish: () => resolve(true) };
-    this.#inFlight.push(command);
-    this.#options.audit.record(this.#draft(draft)).catch((error: unknown) => {
-      if (error instanceof OutcomeUnknownError) this.#leaveInDoubt(command, error);
-      else this.#drop(command, error);
-      resolve(false);
-    });
-    return promise;
-  }
-
-  /**
-   * Nobody knows whether a command is on record. It stays in flight: if it is, the tail brings its event, and
-   * it is acknowledged then. After a join or leave in doubt nothing is done, for it may not be allowed.
-   */
-  #leaveInDoubt(command: Command, error: OutcomeUnknownError): void {
-    // The tail may have been faster than the writer; then the sender knows more than this.
-    if (!this.#inFlight.includes(command)) return;
-    this.#tellError(error, command.ref);
-    command.inDoubt = true;
-    error.settled.catch((late: unknown) => this.#drop(command, late));
-  }
-
-  /** A command that is certainly not on record. */
-  #drop(command: Command, error: unknown): void {
-    this.#inFlight = this.#inFlight.filter((other) => other !== command);
-    this.#tellError(error, command.ref);
-    this.#wake();
-  }
-
-  #finish(command: Command | undefined): void {
-    command?.finish();
-    this.#wake();
   }
 
   /** Tells the joiner that it is in, after the messages it missed if it asked for them. */
@@ -475,7 +427,7 @@ export class Session {
 
   /** Resolves when everything that was received is answered. */
   #idle(): Promise<void> {
-    return this.#until(() => this.#inbox.length === 0 && !this.#working && this.#inFlight.length === 0);
+    return this.#until(() => this.#inbox.length === 0 && !this.#working && this.#commands.size === 0);
   }
 
   async #until(condition: () => boolean): Promise<void> {

@@ -1,0 +1,97 @@
+import { OutcomeUnknownError, type Receipt } from '../../src/core/errors.ts';
+import type { Draft } from '../../src/core/events.ts';
+import type { Since } from '../../src/core/frames.ts';
+
+/** What a client asked for, whose event is on its way through the log. */
+export type Command = {
+  /** The client's label. */
+  ref: string | undefined;
+  since: Since | undefined;
+  /** Whether it changes which rooms the session is in, so that what follows depends on its outcome. */
+  moves: boolean;
+  /** Whether the database has not said yet what became of it. */
+  inDoubt: boolean;
+  /** Called when the command is finished with: its sender was told. */
+  finish: () => void;
+};
+
+export type CommandOptions = {
+  record: (draft: Draft) => Promise<Receipt>;
+  /** Tells the sender why a command is not, or not known to be, on record. */
+  tellError: (error: unknown, ref: string | undefined) => void;
+  /** A command has left the queue. */
+  onChange: () => void;
+};
+
+/**
+ * The commands of one session whose events have not come out of the tail yet. A session's events come in the
+ * order in which they were recorded, so the next event of the session is that of the oldest command here.
+ */
+export class Commands {
+  readonly #options: CommandOptions;
+  /** Oldest first. */
+  #inFlight: Command[] = [];
+
+  constructor(options: CommandOptions) {
+    this.#options = options;
+  }
+
+  /** How many are under way. */
+  get size(): number {
+    return this.#inFlight.length;
+  }
+
+  /** Whether nobody knows if the session has joined or left a room. */
+  get movesInDoubt(): boolean {
+    return this.#inFlight.some(({ moves, inDoubt }) => moves && inDoubt);
+  }
+
+  /**
+   * Records a command. Resolves when it is finished with: true when it is on record and was told, false when
+   * it was refused or nobody knows yet.
+   */
+  run(
+    draft: Draft,
+    { ref, since, moves }: { ref?: string | undefined; since?: Since | undefined; moves: boolean },
+  ): Promise<boolean> {
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    const command: Command = { ref, since, moves, inDoubt: false, finish: () => resolve(true) };
+    this.#inFlight.push(command);
+    this.#options.record(draft).catch((error: unknown) => {
+      if (error instanceof OutcomeUnknownError) this.#leaveInDoubt(command, error);
+      else this.#drop(command, error);
+      resolve(false);
+    });
+    return promise;
+  }
+
+  /** Takes the command whose event has come out of the tail. */
+  next(): Command | undefined {
+    return this.#inFlight.shift();
+  }
+
+  /** Its sender was told. */
+  finish(command: Command | undefined): void {
+    command?.finish();
+    this.#options.onChange();
+  }
+
+  /**
+   * Nobody knows whether a command is on record. It stays in flight: if it is, the tail brings its event, and
+   * it is acknowledged then.
+   */
+  #leaveInDoubt(command: Command, error: OutcomeUnknownError): void {
+    // The tail may have been faster than the writer; then the sender knows more than this.
+    if (!this.#inFlight.includes(command)) return;
+    command.inDoubt = true;
+    this.#options.tellError(error, command.ref);
+    error.settled.catch((late: unknown) => this.#drop(command, late));
+  }
+
+  /** A command that is certainly not on record. */
+  #drop(command: Command, error: unknown): void {
+    this.#inFlight = this.#inFlight.filter((other) => other !== command);
+    this.#options.tellError(error, command.ref);
+    this.#options.onChange();
+  }
+}
