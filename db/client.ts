@@ -32,12 +32,25 @@ const purposes = {
 // parsed and planned again. Only for hot statements of one fixed text.
 const NAMED = /^\/\* (\w+) \*\//;
 
-/** Makes `query` of one connection send named statements by name; Kysely’s driver has no way to say it. */
-function nameStatements(client: pg.PoolClient): void {
-  const query = client.query.bind(client) as (query: unknown, values?: unknown) => unknown;
+/** What pg keeps to itself: the socket under a client. */
+type WithStream = { connection: { stream: { destroy: () => void } } };
+
+/**
+ * Two things that Kysely’s driver has no way to say. Named statements are sent by name. And a connection on
+ * which the server did not answer in time is destroyed: pg would leave the statement on it and the pool hand it
+ * out again, to stand still once more.
+ */
+function adaptQuery(client: pg.PoolClient): void {
+  const query = client.query.bind(client) as (query: unknown, values?: unknown) => Promise<unknown>;
   client.query = ((text: unknown, values?: unknown) => {
     const name = typeof text === 'string' ? NAMED.exec(text)?.[1] : undefined;
-    return name === undefined ? query(text, values) : query({ name, text, values });
+    const result = name === undefined ? query(text, values) : query({ name, text, values });
+    result.catch((error: Error) => {
+      // pg gives this error no code.
+      if (error.message !== 'Query read timeout') return;
+      (client as unknown as WithStream).connection.stream.destroy();
+    });
+    return result;
   }) as typeof client.query;
 }
 
@@ -65,7 +78,7 @@ export function createClient(options: ClientOptions): Db {
   pool.on('connect', (client) => {
     // Without this, a backend that dies while its connection is checked out ends the whole process.
     client.on('error', options.onError);
-    nameStatements(client);
+    adaptQuery(client);
   });
   return new Kysely<Database>({ dialect: new PostgresDialect({ pool }) });
 }

@@ -31,6 +31,8 @@ const MAX_AHEAD_S = 5;
 /** A check of readiness is good for this long, and takes no longer than that. */
 const CHECK_FRESH_MS = 500;
 const CHECK_TIMEOUT_MS = 1_500;
+/** An append without an answer for so long makes the server not ready. */
+const OVERDUE_MS = 1_500;
 /** How long the end of the process waits for the log. */
 const CLOSE_MS = 2_000;
 const SURE_RETRY_MS = 250;
@@ -55,6 +57,8 @@ export type Audit = {
   recordSurely: (draft: Draft) => Promise<Receipt>;
   /** Calls back with the events of each batch that this instance committed, before any caller is answered. */
   onCommit: (listener: (events: AuditEvent[]) => void) => void;
+  /** Whether the last that was tried on the log failed; asks nobody. */
+  isTroubled: () => boolean;
   /** Asks the database whether the log can be written now: null when it can, or the reason why not. */
   check: () => Promise<string | null>;
   /** What an operator should know although the log can be written. */
@@ -85,6 +89,8 @@ export default fp(
     const listeners: ((events: AuditEvent[]) => void)[] = [];
     const ended = new AbortController();
     let spare = SPARE_PARTITIONS;
+    /** Whether the last renewal of the lease failed. */
+    let renewalFailed = false;
     /** How far the log's time was ahead of the clock at the last check, in seconds. */
     let ahead = 0;
 
@@ -134,6 +140,8 @@ export default fp(
 
     /** A renewed lease says that the database can be written; after a failed append, only an append says more. */
     async function tryToWrite(): Promise<void> {
+      // Another connection may well be answered; this one is not, and messages wait for it.
+      if (committer.waitingMs > OVERDUE_MS) throw new Error('the database has not answered an append');
       await store.renew();
       ahead = await store.secondsAhead();
       if (committer.trouble === null) return;
@@ -156,7 +164,15 @@ export default fp(
 
     const renewal = setInterval(() => {
       // A failure shows in readiness; an append that finds itself fenced takes a new term by itself.
-      store.renew().catch((error: Error) => fastify.log.warn(`the lease was not renewed: ${error.message}`));
+      store.renew().then(
+        () => {
+          renewalFailed = false;
+        },
+        (error: Error) => {
+          renewalFailed = true;
+          fastify.log.warn(`the lease was not renewed: ${error.message}`);
+        },
+      );
     }, RENEW_MS);
     const partitions = setInterval(() => void keepPartitions(), PARTITIONS_MS);
     await keepPartitions();
@@ -168,6 +184,7 @@ export default fp(
       record,
       recordSurely,
       onCommit: (listener) => listeners.push(listener),
+      isTroubled: () => renewalFailed || committer.trouble !== null || committer.waitingMs > OVERDUE_MS,
       check,
       warnings: () => [
         ...(spare < SPARE_PARTITIONS

@@ -7,7 +7,7 @@ const WHOLE = /^(0|[1-9]\d{0,15})$/;
 type Properties = Record<string, { type?: string }> | undefined;
 
 /** Refuses percent-encoding that is no UTF-8 (RFC 3986 2.1), which a parser would pass on undecoded. */
-function checkEncoding(request: FastifyRequest): void {
+export function checkEncoding(request: FastifyRequest): void {
   const { url = '' } = request.raw;
   const start = url.indexOf('?');
   if (start === -1) return;

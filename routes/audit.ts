@@ -43,7 +43,8 @@ export default fp(
           description:
             'Filters AND; a name given more than once is an OR. Follow `next_cursor`, or the `Link` header, to ' +
             'the next page: every event stands on one page only, however many are written meanwhile. The read ' +
-            'is itself recorded as `AUDIT_READ`.',
+            'is itself recorded as `AUDIT_READ`. `HEAD` is a read as well. The answer is JSON whatever `Accept` ' +
+            'asks for, and never 304, for nothing of it may be stored.',
           tags,
           security,
           querystring: AuditQuery,
@@ -78,9 +79,22 @@ export default fp(
                   }),
                 ),
               },
-              { description: 'All actions' },
+              {
+                description: 'All actions',
+                examples: [
+                  {
+                    data: [
+                      {
+                        action: 'JOINED',
+                        description: 'A user entered a room.',
+                        details: { type: 'object', properties: {} },
+                      },
+                    ],
+                  },
+                ],
+              },
             ),
-            ...problems(400, 401, 403, 500),
+            ...problems(400, 401, 403, 500, 503),
           },
         },
       },

@@ -22,8 +22,11 @@ export default fp(
           security: [],
           querystring: NoQuery,
           response: {
-            200: Type.Object({ status: Type.Literal('live') }, { description: 'It does' }),
-            ...problems(400),
+            200: Type.Object(
+              { status: Type.Literal('live') },
+              { description: 'It does', examples: [{ status: 'live' }] },
+            ),
+            ...problems(400, 403, 503),
           },
         },
       },
@@ -48,9 +51,19 @@ export default fp(
                 epoch: Type.String(),
                 warnings: Type.Array(Type.String(), { description: 'What an operator should look at soon.' }),
               },
-              { description: 'It can' },
+              {
+                description: 'It can',
+                examples: [
+                  {
+                    status: 'ready',
+                    instance: 'host-1f0c9a2b',
+                    epoch: '4f2c1f0e-8c4e-4f0b-9d52-0c9f6a2f7c11',
+                    warnings: [],
+                  },
+                ],
+              },
             ),
-            ...problems(400, 503),
+            ...problems(400, 403, 503),
           },
         },
       },

@@ -4,7 +4,7 @@ import auditPlugin from '../plugins/audit.ts';
 import auth from '../plugins/auth.ts';
 import chat from '../plugins/chat/index.ts';
 import database from '../plugins/database.ts';
-import errors, { isHandshake, sendProblem, toCodedError } from '../plugins/errors.ts';
+import errors, { answerMalformed, isHandshake, sendProblem, toCodedError } from '../plugins/errors.ts';
 import openapi from '../plugins/openapi.ts';
 import refusals from '../plugins/refusals.ts';
 import tail from '../plugins/tail.ts';
@@ -22,8 +22,13 @@ const KIB = 1024;
 /**
  * The whole server, plugin by plugin. The order is behaviour: what stands above is ready before what stands
  * below, and is closed after it (`onClose` runs from the bottom up).
+ *
+ * @param onCreated told of the server before anything is started, so that it can be closed at any time
  */
-export async function buildApp(config: Config): Promise<FastifyInstance> {
+export async function buildApp(
+  config: Config,
+  onCreated: (app: FastifyInstance) => void = () => {},
+): Promise<FastifyInstance> {
   const app: FastifyInstance = Fastify({
     logger: loggerOptions(config.logLevel),
     genReqId: () => randomUUID(),
@@ -37,6 +42,7 @@ export async function buildApp(config: Config): Promise<FastifyInstance> {
       shouldUpgradeCallback: isHandshake,
     },
     forceCloseConnections: true,
+    clientErrorHandler: answerMalformed,
     // A first start may have to initialise a database and migrate a large one.
     pluginTimeout: 600_000,
     routerOptions: { maxParamLength: 512 },
@@ -49,6 +55,7 @@ export async function buildApp(config: Config): Promise<FastifyInstance> {
       app.noteRefusal(request, reply);
     },
   });
+  onCreated(app);
   try {
     await registerAll(app, config);
   } catch (error) {

@@ -4,24 +4,32 @@ import { addressOf, developmentBanner } from './banner.ts';
 import { readConfig } from './config.ts';
 import { SetupError } from './core/setup-error.ts';
 
+/** A signal came before the start was over; what the start then fails with is no news. */
+let stopping = false;
 /** The whole shutdown, from the signal to the end of the process. */
 const CLOSE_MS = 9_500;
 
 async function main(): Promise<void> {
   const config = readConfig(process.env);
-  const app = await buildApp(config);
-  closeWithGrace({ delay: CLOSE_MS, logger: false }, async ({ err, signal }) => {
-    if (err !== undefined) app.log.fatal({ err }, 'stopping after an unexpected error');
-    else app.log.info({ signal }, 'stopping');
-    await app.close();
+  const app = await buildApp(config, (started) => {
+    // From the first moment on, for a start may take long, and a Postgres is started early.
+    closeWithGrace({ delay: CLOSE_MS, logger: false }, async ({ err, signal }) => {
+      stopping = true;
+      if (err !== undefined) started.log.fatal({ err }, 'stopping after an unexpected error');
+      else started.log.info({ signal }, 'stopping');
+      await started.close();
+    });
   });
   try {
     await app.listen({ host: config.host, port: config.port });
   } catch (error) {
     await app.close();
-    if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error;
+    const { code, message } = error as NodeJS.ErrnoException;
     throw new SetupError(
-      `Port ${config.port} on ${config.host} is in use. Set PORT to another, or to 0 for any.`,
+      code === 'EADDRINUSE'
+        ? `Port ${config.port} on ${config.host} is in use. Set PORT to another, or to 0 for any.`
+        : `The server cannot listen on HOST=${config.host} PORT=${config.port}: ${message}.`,
+      error,
     );
   }
   const address = addressOf(app, config.host);
@@ -32,7 +40,8 @@ async function main(): Promise<void> {
 try {
   await main();
 } catch (error) {
-  if (error instanceof SetupError) console.error(error.message);
-  else console.error(error);
-  process.exit(1);
+  if (!stopping) {
+    console.error(error instanceof SetupError ? error.message : error);
+    process.exit(1);
+  }
 }

@@ -100,6 +100,32 @@ test('promise 2: an answer lost after the commit is asked for again: acknowledge
   t.strictSame(texts(alice), ['once']);
 });
 
+test('a connection that dies without a word makes the server not ready, and is not used again', async (t) => {
+  const { databaseUrl } = await build(t);
+  const between = await proxy(t, databaseUrl);
+  const server = await build(t, { DATABASE_URL: between.url });
+  const alice = await connect(t, server, 'alice');
+  await alice.next('welcome');
+  // What is open stands still; new connections are answered.
+  between.forget();
+  alice.send({ type: 'message', text: 'into the void', ref: 'x' });
+  await until('it is not ready', async () => (await server.get('/health/ready')).status === 503);
+  await alice.next('error', ({ code }) => code === 'outcome_unknown');
+  const settledAt = performance.now();
+  await until('the log can be written again', async () => (await server.get('/health/ready')).status === 200);
+  await alice.ask({ type: 'message', text: 'again' });
+  t.ok(performance.now() - settledAt < 10_000);
+  for (let n = 0; n < 20; n += 1) await alice.ask({ type: 'message', text: `${n}` });
+  t.strictSame(
+    alice
+      .all('error')
+      .map(({ code }) => code)
+      .filter((code) => code !== 'audit_unavailable'),
+    ['outcome_unknown'],
+    'once, and never again',
+  );
+});
+
 test('promise 2: with no answer at all the sender is told so, and then the truth', async (t) => {
   for (const committed of [true, false]) {
     const { databaseUrl } = await build(t);

@@ -29,6 +29,20 @@ export type PlayerOptions = {
 type Answer = { type: string; ref?: string; code?: string };
 
 const MAX_WAIT_MS = 1_000;
+const OPEN_ATTEMPTS = 20;
+
+/** A server that is busy or not ready says 429 or 503; it is asked again for a while. */
+async function openPatiently(user: string, options: PlayerOptions): Promise<WebSocket> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await open(user, options);
+    } catch (error) {
+      if (attempt === OPEN_ATTEMPTS || !/(429|503)$/.test((error as Error).message)) throw error;
+      options.tally.waited += 1;
+      await delay(Math.min(MAX_WAIT_MS, 50 * 2 ** attempt));
+    }
+  }
+}
 
 function open(user: string, { url, token }: PlayerOptions): Promise<WebSocket> {
   const address = new URL(url);
@@ -62,7 +76,7 @@ export async function play(user: string, steps: readonly Step[], options: Player
   await delay(Math.max(0, untilDue(first.at)));
   let socket: WebSocket;
   try {
-    socket = await open(user, options);
+    socket = await openPatiently(user, options);
   } catch (error) {
     for (const _ of steps) count(tally, `not connected: ${(error as Error).message}`);
     return;

@@ -50,7 +50,7 @@ export function describeResult(tally: Tally, seconds: number): string {
       number(tally.refused),
       [...tally.reasons].map(([why, n]) => `${why}: ${number(n)}`).join(', '),
     ),
-    row('told to wait', number(tally.waited), 'rate_limited, then sent again'),
+    row('told to wait', number(tally.waited), 'rate limited or not ready, then tried again'),
     row('seconds', seconds.toFixed(1)),
     row('per second', number(Math.round(tally.acknowledged / seconds))),
     row(

@@ -121,8 +121,10 @@ export class Connection {
       if (unread < PACE_BYTES) this.send(bytes);
       else {
         unread = 0;
+        const late = setTimeout(() => this.close(1013, 'too slow'), SLOW_MS);
         // Called when the bytes have gone to the kernel, or never will.
         await new Promise<void>((resolve) => socket.send(bytes, { binary: false }, () => resolve()));
+        clearTimeout(late);
       }
     }
   }

@@ -13,6 +13,7 @@ import { isName, isStorable } from '../../src/core/text.ts';
 import type { Principal } from '../auth.ts';
 import { problems, sendProblem } from '../errors.ts';
 import { addressOf } from '../refusals.ts';
+import { checkEncoding } from '../validation.ts';
 import { CLOSE_GRACE_MS } from '../websocket.ts';
 import { type Replay, Session } from './session.ts';
 
@@ -46,6 +47,9 @@ const querystring = Type.Object(
   },
   { additionalProperties: false },
 );
+
+const userError = (what: string): CodedError =>
+  new CodedError('invalid_parameter', `“user” ${what}.`, { parameter: 'user' });
 
 /** The room that a handshake asks for; undefined for none. @throws CodedError */
 function firstRoom(room: string | undefined, { rooms }: Principal): string | undefined {
@@ -208,18 +212,23 @@ export default fp(
       },
       onRequest: async (request) => {
         if (!request.ws) return;
+        checkEncoding(request);
         const { user } = request.query;
+        if (auth.development && user !== undefined) {
+          if (typeof user !== 'string') throw userError('must be given once');
+          if (request.headers.authorization !== undefined)
+            throw userError('and a token were both given; one is enough');
+        }
         await auth.authenticateSocket(request, typeof user === 'string' ? user : undefined);
       },
       preHandler: async (request) => {
         if (!request.ws || request.principal === null) return;
         if (!auth.development && request.query.user !== undefined) {
-          const message = '“user” is for development mode; the token says who you are.';
-          throw new CodedError('invalid_parameter', message, { parameter: 'user' });
+          throw userError('is for development mode; the token says who you are');
         }
         firstRoom(request.query.room, request.principal);
-        const trouble = await audit.check();
-        if (trouble !== null) {
+        // Only when something is known to be wrong; else the session's own CONNECTED will tell, in its time.
+        if (audit.isTroubled() && (await audit.check()) !== null) {
           throw new CodedError('audit_unavailable', 'The audit log cannot be written now; try again later.');
         }
         // Looked at last: a session that opens after the others were ended would never be.

@@ -93,9 +93,16 @@ export class BatchCommitter {
   #nextNumber = 1;
   /** Why the last attempt failed; null while the log takes events. */
   #trouble: string | null = null;
+  /** When the batch under way was begun; undefined between batches. */
+  #startedAt: number | undefined;
 
   constructor(options: CommitOptions) {
     this.#options = options;
+  }
+
+  /** How long the batch under way has waited for an answer, in milliseconds; 0 when none is. */
+  get waitingMs(): number {
+    return this.#startedAt === undefined ? 0 : performance.now() - this.#startedAt;
   }
 
   /** Why the log cannot be written, in words for an operator; null when the last attempt succeeded. */
@@ -105,6 +112,15 @@ export class BatchCommitter {
 
   /** Commits the entries and answers every one of them. Throws only what is a fault of ours, and then stops the process. */
   async commit(entries: readonly Entry[]): Promise<void> {
+    this.#startedAt = performance.now();
+    try {
+      await this.#commit(entries);
+    } finally {
+      this.#startedAt = undefined;
+    }
+  }
+
+  async #commit(entries: readonly Entry[]): Promise<void> {
     const oldest = entries[0];
     if (oldest === undefined) return;
     const deadline = oldest.queuedAt + this.#options.deadlineMs;
@@ -183,8 +199,8 @@ export class BatchCommitter {
       return;
     }
     const middle = Math.ceil(entries.length / 2);
-    await this.commit(entries.slice(0, middle));
-    await this.commit(entries.slice(middle));
+    await this.#commit(entries.slice(0, middle));
+    await this.#commit(entries.slice(middle));
   }
 
   /** Tells the senders that the outcome is unknown, then finds it out however long that takes. */

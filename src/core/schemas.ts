@@ -110,7 +110,13 @@ export const filterProperties = {
   target_user_id: One('To whom it was done.', 'bob'),
   involves: One('Who did it or had it done to them.', 'alice'),
   room: One('Where.', 'lobby'),
-  session_id: Type.Optional(Type.String({ pattern: UUID, description: 'Which connection: a UUID.' })),
+  session_id: Type.Optional(
+    Type.String({
+      pattern: UUID,
+      description: 'Which connection: a UUID.',
+      examples: ['0b8f8a4e-9d3b-4c43-8a60-5a3d9f1f3c11'],
+    }),
+  ),
   ip: One('The client’s address, IPv4 or IPv6.', '127.0.0.1'),
   from: One(`The start of the interval, inclusive. ${INSTANT}`, '-24h'),
   to: One(`The end of the interval, exclusive. ${INSTANT}`, '2026-11-23T00:00:00Z'),
@@ -120,10 +126,21 @@ export const AuditQuery = Type.Object(
   {
     ...filterProperties,
     limit: Type.Optional(
-      Type.Integer({ minimum: 1, maximum: 1000, default: 50, description: 'The most events on a page.' }),
+      Type.Integer({
+        minimum: 1,
+        maximum: 1000,
+        default: 50,
+        description: 'The most events on a page.',
+        examples: [100],
+      }),
     ),
     order: Type.Optional(
-      Type.Enum(['desc', 'asc'], { type: 'string', default: 'desc', description: 'Newest or oldest first.' }),
+      Type.Enum(['desc', 'asc'], {
+        type: 'string',
+        default: 'desc',
+        description: 'Newest or oldest first.',
+        examples: ['asc'],
+      }),
     ),
     cursor: Type.Optional(
       Type.String({

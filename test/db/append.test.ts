@@ -644,13 +644,13 @@ const provocations: Provocation[] = [
     what: 'a lock that is not had in time',
     kind: 'not_applied',
     code: '55P03',
-    provoke: appendHeld('set lock_timeout = 100', async () => {}),
+    provoke: appendHeld('set lock_timeout = 1000', async () => {}),
   },
   {
     what: 'a statement that takes too long',
     kind: 'not_applied',
     code: '57014',
-    provoke: appendHeld('set statement_timeout = 100', async () => {}),
+    provoke: appendHeld('set statement_timeout = 1000', async () => {}),
   },
   {
     what: 'a statement that an operator cancels',

@@ -73,10 +73,14 @@ test('connections that asked for an upgrade and stay do not hold up the end of t
 
 test('a handshake under way when the server stops opens no session', async (t) => {
   const server = await build(t);
+  const alice = await connect(t, server, 'alice');
+  await alice.next('welcome');
   const lock = await connection(t, server.databaseUrl);
   await lock.query('begin');
-  // The handshake asks whether the log can be written, and waits here for the answer.
-  await lock.query('select * from audit_writer for update');
+  await lock.query('lock table audit_batch in exclusive mode');
+  alice.send('refused');
+  await alice.next('error');
+  // After a failure, a handshake asks whether the log can be written, and waits here for the answer.
   const opening = connect(t, server, 'late').then(
     () => 'opened',
     (error: Error) => error.message,
@@ -84,18 +88,30 @@ test('a handshake under way when the server stops opens no session', async (t) =
   await until('the question waits', async () => {
     const waiting = await query(
       server.databaseUrl,
-      `select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like '%audit_renew%'`,
+      `select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like '%audit_probe%'`,
     );
     return waiting.length > 0;
   });
   const closing = server.app.close();
   await lock.query('rollback');
   await closing;
-  t.not(await opening, 'opened');
-  const { rows } = await lock.query(
-    `select action from audit_event where action in ('CONNECTED', 'DISCONNECTED')`,
-  );
-  t.strictSame(rows, []);
+  t.equal(await opening, 'refused: 503');
+  const { rows } = await lock.query(`select user_id from audit_event where action = 'CONNECTED'`);
+  t.strictSame(rows, [{ user_id: 'alice' }]);
+});
+
+test('bytes that are no request are answered with a problem', async (t) => {
+  const server = await build(t);
+  const { port, hostname } = new URL(server.url);
+  for (const [bytes, status, code] of [
+    ['FOO / HTTP/1.1\r\nHost: x\r\n\r\n', 400, 'bad_request'],
+    [`GET /audit?cursor=${'x'.repeat(20_000)} HTTP/1.1\r\nHost: x\r\n\r\n`, 431, 'headers_too_large'],
+  ] as const) {
+    const socket = connectTcp(Number(port), hostname, () => socket.write(bytes));
+    const text = await answerOf(socket);
+    t.match(text, `HTTP/1.1 ${status}`);
+    t.match(JSON.parse(text.split('\r\n\r\n')[1] ?? ''), { status, code });
+  }
 });
 
 test('an offer to speak another protocol is ignored, as HTTP clients make it by habit', async (t) => {

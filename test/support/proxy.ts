@@ -17,6 +17,8 @@ export type Proxy = {
   setMode: (mode: Mode) => void;
   /** Cuts every open connection; new ones are treated by the mode. */
   cut: () => void;
+  /** Loses the open connections without telling anybody; new ones are treated by the mode. */
+  forget: () => void;
   /** Calls back, once, with what the server sends next that contains the text, before it is passed on. */
   onRequest: (text: string, callback: () => void) => void;
 };
@@ -26,6 +28,7 @@ export async function proxy(t: Test, databaseUrl: string): Promise<Proxy> {
   const target = new URL(databaseUrl);
   const pairs = new Set<[Socket, Socket]>();
   const held: (() => void)[] = [];
+  const forgotten = new WeakSet<Socket>();
   let mode: Mode = 'pass';
   let watch: { text: string; callback: () => void } | undefined;
 
@@ -47,6 +50,7 @@ export async function proxy(t: Test, databaseUrl: string): Promise<Proxy> {
     };
     for (const socket of pair) socket.on('error', end).on('close', end);
     near.on('data', (chunk) => {
+      if (forgotten.has(near)) return;
       if (watch !== undefined && chunk.includes(watch.text)) {
         const { callback } = watch;
         watch = undefined;
@@ -56,7 +60,7 @@ export async function proxy(t: Test, databaseUrl: string): Promise<Proxy> {
       else if (mode !== 'swallow-all') far.write(chunk);
     });
     far.on('data', (chunk) => {
-      if (mode !== 'swallow-answers' && mode !== 'swallow-all') near.write(chunk);
+      if (!forgotten.has(near) && mode !== 'swallow-answers' && mode !== 'swallow-all') near.write(chunk);
     });
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -74,6 +78,9 @@ export async function proxy(t: Test, databaseUrl: string): Promise<Proxy> {
       if (next === 'refuse') cut();
     },
     cut,
+    forget: () => {
+      for (const [near] of pairs) forgotten.add(near);
+    },
     onRequest: (text, callback) => {
       watch = { text, callback };
     },
