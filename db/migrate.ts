@@ -2,6 +2,7 @@ import { sql } from 'kysely';
 import { Migrator } from 'kysely/migration';
 import { readConfig } from '../src/config.ts';
 import { SetupError } from '../src/core/setup-error.ts';
+import { loadDotenv } from '../src/dotenv.ts';
 import { createClient, type Db } from './client.ts';
 import { attachEmbedded } from './embedded/index.ts';
 import { migrations } from './migrations/index.ts';
@@ -98,6 +99,7 @@ async function main(command: string | undefined): Promise<void> {
 
 if (import.meta.main) {
   try {
+    loadDotenv();
     await main(process.argv[2]);
   } catch (error) {
     console.error(error instanceof Error ? error.message : error);

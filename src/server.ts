@@ -3,6 +3,7 @@ import { buildApp } from './app.ts';
 import { addressOf, developmentBanner } from './banner.ts';
 import { readConfig } from './config.ts';
 import { SetupError } from './core/setup-error.ts';
+import { loadDotenv } from './dotenv.ts';
 
 /** A signal came before the start was over; what the start then fails with is no news. */
 let stopping = false;
@@ -10,6 +11,7 @@ let stopping = false;
 const CLOSE_MS = 9_500;
 
 async function main(): Promise<void> {
+  loadDotenv();
   const config = readConfig(process.env);
   const app = await buildApp(config, (started) => {
     // From the first moment on, for a start may take long, and a Postgres is started early.

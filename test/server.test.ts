@@ -1,11 +1,12 @@
 import { execFile } from 'node:child_process';
-import { readdir } from 'node:fs/promises';
+import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { test } from 'tap';
 import { WebSocket } from 'ws';
 import { stopPostmaster } from '../db/embedded/postmaster.ts';
 import type { AuditPage } from '../src/core/schemas.ts';
+import { temporaryFolder } from './support/app.ts';
 import { Client, until } from './support/client.ts';
 import { createDatabase, query } from './support/postgres.ts';
 import { proxy } from './support/proxy.ts';
@@ -113,6 +114,14 @@ test('a configuration that cannot be meant stops the start with one line that na
     t.match(server.output(), expected);
     t.equal(server.output().trim().split('\n').length, 1, `one line: ${server.output()}`);
   }
+});
+
+test('a file .env is read when there is one, and what the environment holds wins', async (t) => {
+  const folder = await temporaryFolder(t);
+  await writeFile(join(folder, '.env'), 'LOG_LEVEL=loud\nPORT=http\n');
+  const server = await startServer(t, { dataDir: folder, env: { PORT: '0' } });
+  t.equal(await server.exited, 1);
+  t.match(server.output(), /^LOG_LEVEL is not valid/, 'of the file; PORT is that of the environment');
 });
 
 test('with DATABASE_URL nothing embedded is started, and messages and tokens never reach the process’s log', async (t) => {

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { readConfig } from '../../src/config.ts';
 import { SetupError } from '../../src/core/setup-error.ts';
+import { loadDotenv } from '../../src/dotenv.ts';
 import { attachEmbedded } from './index.ts';
 
 /** Where a Postgres is, as every program built on libpq reads it; a password on a command line can be seen. */
@@ -31,7 +32,7 @@ function run(command: string, args: string[], environment: Record<string, string
  */
 async function main([command, ...args]: string[]): Promise<void> {
   if (command === undefined) throw new SetupError('usage: npm run db:run -- COMMAND [ARGUMENT...]');
-  const { databaseUrl, dataDir } = readConfig(process.env);
+  const { databaseUrl, dataDir } = readConfig({ ...process.env, HOST: undefined });
   if (databaseUrl !== undefined)
     throw new SetupError('DATABASE_URL is set, so no embedded Postgres is in use.');
   const embedded = await attachEmbedded(dataDir);
@@ -45,6 +46,7 @@ async function main([command, ...args]: string[]): Promise<void> {
 }
 
 try {
+  loadDotenv();
   await main(process.argv.slice(2));
 } catch (error) {
   console.error(error instanceof Error ? error.message : error);
