@@ -239,6 +239,10 @@ export default fp(
       wsHandler: (socket, request) => {
         const { principal } = request;
         if (principal === null) throw new Error('a socket was opened without a principal');
+        if (draining) {
+          socket.close(1001, 'the server is shutting down');
+          return;
+        }
         const session = new Session({
           id: randomUUID(),
           socket,
