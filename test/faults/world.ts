@@ -1,0 +1,156 @@
+import { SignJWT } from 'jose';
+import pg from 'pg';
+import type { Test } from 'tap';
+import { SECRET } from '../support/app.ts';
+import { until } from '../support/client.ts';
+import { databaseUrl, query } from '../support/postgres.ts';
+import { type Proxy as DatabaseProxy, proxy } from '../support/proxy.ts';
+import { Cluster, type ClusterOptions } from './cluster.ts';
+import { History } from './history.ts';
+import { Instance } from './instance.ts';
+import { Load, type LoadOptions } from './load.ts';
+
+export type WorldOptions = {
+  /** Servers on the one database. */
+  instances?: number;
+  /** Whether they reach it through a proxy of ours. */
+  proxied?: boolean;
+  /** A cluster of its own in place of the one given. */
+  cluster?: ClusterOptions;
+  /** Environment variables of the servers. */
+  env?: Record<string, string>;
+  load?: Pick<LoadOptions, 'clients' | 'rate' | 'fillerLength'>;
+};
+
+const EXPIRES = '24h';
+
+export const tokenFor = (user: string, scope = 'chat'): Promise<string> =>
+  new SignJWT({ scope })
+    .setProtectedHeader({ alg: 'HS256' })
+    .setSubject(user)
+    .setExpirationTime(EXPIRES)
+    .sign(new TextEncoder().encode(SECRET));
+
+let databases = 0;
+
+/** What a fault strikes: a Postgres, servers on it, and people who talk through them. */
+export class World {
+  readonly t: Test;
+  readonly cluster: Cluster;
+  /** The database itself, past any proxy. */
+  readonly url: string;
+  readonly history = new History();
+  readonly instances: Instance[] = [];
+  readonly #proxy: DatabaseProxy | undefined;
+  readonly #env: Record<string, string>;
+  #load: Load | undefined;
+
+  private constructor(
+    t: Test,
+    cluster: Cluster,
+    url: string,
+    between: DatabaseProxy | undefined,
+    env: Record<string, string>,
+  ) {
+    this.t = t;
+    this.cluster = cluster;
+    this.url = url;
+    this.#proxy = between;
+    this.#env = env;
+  }
+
+  /** Builds it, and lets people talk until all are in their rooms. */
+  static async create(t: Test, shared: Cluster | undefined, options: WorldOptions = {}): Promise<World> {
+    const own = options.cluster !== undefined || shared === undefined;
+    const cluster = own ? await Cluster.create(t, options.cluster) : shared;
+    const name = `faults_${++databases}`;
+    await query(cluster.url, `create database ${name} template template0`);
+    const url = databaseUrl(name, cluster.url);
+    const between = options.proxied === true ? await proxy(t, url) : undefined;
+    const world = new World(t, cluster, url, between, options.env ?? {});
+    for (let n = 0; n < (options.instances ?? 1); n += 1) await world.startInstance();
+    const { history } = world;
+    world.#load = await Load.start({ ...options.load, history, tokenFor, targets: () => world.targets });
+    t.teardown(() => world.load.stop());
+    await world.load.settled();
+    return world;
+  }
+
+  get load(): Load {
+    if (this.#load === undefined) throw new Error('nobody talks yet');
+    return this.#load;
+  }
+
+  get proxy(): DatabaseProxy {
+    if (this.#proxy === undefined) throw new Error('this row did not ask for a proxy');
+    return this.#proxy;
+  }
+
+  /** The first of the servers. */
+  get instance(): Instance {
+    const [first] = this.instances;
+    if (first === undefined) throw new Error('there is no server');
+    return first;
+  }
+
+  get running(): Instance[] {
+    return this.instances.filter(({ isRunning }) => isRunning);
+  }
+
+  /** Where people connect. */
+  get targets(): string[] {
+    return this.running.filter(({ doomed }) => !doomed).map(({ server }) => server.url);
+  }
+
+  /** One server more; people learn of it by themselves. */
+  async startInstance(env: Record<string, string> = {}, dataDir?: string): Promise<Instance> {
+    const all = {
+      DATABASE_URL: this.#proxy?.url ?? this.url,
+      JWT_SECRET: SECRET,
+      LOG_LEVEL: 'warn',
+      LIMIT_FRAMES_PER_SECOND: '0',
+      ...this.#env,
+      ...env,
+    };
+    const instance = await Instance.start(this.t, all, dataDir);
+    this.instances.push(instance);
+    await instance.untilReady();
+    return instance;
+  }
+
+  /** Asks the database, past any proxy. */
+  sql<Row extends pg.QueryResultRow = Record<string, string>>(
+    text: string,
+    values: unknown[] = [],
+  ): Promise<Row[]> {
+    return query<Row>(this.url, text, values);
+  }
+
+  /** A connection of our own to the database, for as long as the row lasts. */
+  async connection(): Promise<pg.Client> {
+    const client = new pg.Client({ connectionString: this.url });
+    client.on('error', () => {});
+    await client.connect();
+    this.t.teardown(() => client.end().catch(() => {}));
+    return client;
+  }
+
+  /** The processes that serve the servers' connections; those that append first. */
+  async backends(): Promise<number[]> {
+    const rows = await this.sql<{ pid: number }>(
+      `select pid from pg_stat_activity where application_name like 'minutebook%' and datname = current_database()
+       order by query like '%audit_append%' desc, pid`,
+    );
+    return rows.map(({ pid }) => pid);
+  }
+
+  /** Resolves when so many messages that were sent from now on are acknowledged. */
+  async acknowledged(count: number, timeoutMs = 10_000): Promise<void> {
+    const since = performance.now();
+    await until(
+      `${count} more messages are acknowledged`,
+      () => this.load.acknowledgedSince(since) >= count,
+      timeoutMs,
+    );
+  }
+}
