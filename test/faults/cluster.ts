@@ -6,12 +6,13 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Test } from 'tap';
 import { findBinaries } from '../../db/embedded/binaries.ts';
-import { waitUntilReady } from '../../db/embedded/postmaster.ts';
 import { clusterUser, giveTo, runAs } from '../../db/embedded/user.ts';
 import { temporaryFolder } from '../support/app.ts';
 import { until } from '../support/client.ts';
+import { query } from '../support/postgres.ts';
 
 const USER = 'faults';
+const STARTED_MS = 20_000;
 
 export type ClusterOptions = {
   /** Settings beside those of durability, which are always on. */
@@ -103,11 +104,22 @@ export class Cluster {
   /** Starts it unless it runs; resolves when it answers. */
   async start(): Promise<void> {
     if (!this.isRunning) await this.#spawn();
-    const gone = this.#exited.then(async () => {
-      throw new Error(`Postgres ended: ${(await readFile(this.#logFile, 'utf8')).slice(-2_000)}`);
-    });
-    gone.catch(() => {});
-    await waitUntilReady(this.url, gone);
+    // Whatever it says while it recovers, or is struck down once more.
+    await until(
+      'Postgres answers',
+      async () => {
+        if (!this.isRunning) throw new Error(`Postgres ended: ${await this.#lastWords()}`);
+        return query(this.url, 'select 1').then(
+          () => true,
+          () => false,
+        );
+      },
+      STARTED_MS,
+    );
+  }
+
+  async #lastWords(): Promise<string> {
+    return (await readFile(this.#logFile, 'utf8')).slice(-1_000);
   }
 
   async #spawn(): Promise<void> {

@@ -58,7 +58,10 @@ async function readPage(
   return (await answer.json().catch(() => undefined)) as AuditPage | undefined;
 }
 
-/** Walks up and down the log while it grows; call what is returned to have the walks under way finished. */
+/**
+ * Walks up and down the log while it grows, at most until the test ends; call what is returned to have the walk
+ * under way finished.
+ */
 export function walkLog(world: World): () => Promise<void> {
   let stopped = false;
   const given = new AbortController();
@@ -70,6 +73,10 @@ export function walkLog(world: World): () => Promise<void> {
   })();
   // Awaited below; until then it must not end the process.
   walking.catch(() => {});
+  world.t.teardown(() => {
+    stopped = true;
+    given.abort();
+  });
   return async () => {
     stopped = true;
     const late = setTimeout(() => given.abort(), 15_000);

@@ -1,0 +1,16 @@
+import { test } from 'tap';
+import { Cluster } from './cluster.ts';
+import { rows } from './rows/index.ts';
+import { runRow } from './run-row.ts';
+
+// npm run test:faults [-- ROW...]: every row, or those named, one after the other.
+const asked = new Set(process.argv.slice(2));
+
+test('under a fault nothing is lost, doubled, out of order or told before it is on record', async (t) => {
+  const cluster = await Cluster.create(t);
+  for (const row of rows.filter(({ id }) => asked.size === 0 || asked.has(id))) {
+    await t.test(`${row.id}: ${row.title}`, async (tt) => {
+      await runRow(tt, row, cluster);
+    });
+  }
+});
