@@ -148,6 +148,12 @@ export class Connection {
     setTimeout(() => this.#socket.terminate(), CLOSE_GRACE_MS).unref();
   }
 
+  /** Cuts the connection at once, without a word. */
+  cut(): void {
+    this.#endCode ??= 1006;
+    this.#socket.terminate();
+  }
+
   /** Pings the peer; cuts the connection when the last ping was not answered. */
   ping(): void {
     // While it is not read, no pong can be seen.
