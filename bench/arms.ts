@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import pg from 'pg';
 import type { Target } from './load/orders.ts';
 import type { BenchPostgres } from './postgres.ts';
@@ -29,6 +29,13 @@ export type ArmOptions = {
   folder: string;
   /** Where Minutebook's CPU profiles go; undefined: none are made. */
   profileDir: string | undefined;
+};
+
+export type StartOptions = {
+  /** A message goes to everybody, not back to its sender; for `ws` only. */
+  broadcast?: boolean;
+  /** It collects its garbage when told to (SIGUSR2). */
+  collectable?: boolean;
 };
 
 /** The table of a program that keeps its log as it goes: four columns, and plain indexes. */
@@ -65,17 +72,18 @@ export class Arms {
   readonly #options: ArmOptions;
   readonly #databases = new Map<Arm, Promise<string>>();
   readonly #running = new Set<RunningArm>();
+  readonly #pids: [Arm, number][] = [];
 
   constructor(options: ArmOptions) {
     this.#options = options;
   }
 
-  /** @param broadcast whether a message goes to everybody, not back to its sender; for `ws` only */
-  async start(arm: Arm, { broadcast = false } = {}): Promise<RunningArm> {
+  async start(arm: Arm, how: StartOptions = {}): Promise<RunningArm> {
     const secret = arm === 'minutebook' ? randomBytes(32).toString('hex') : null;
     const databaseUrl = await this.#databaseOf(arm);
-    const command = await this.#commandOf(arm, { broadcast, databaseUrl, secret });
-    const server = await startServer(command);
+    const command = await this.#commandOf(arm, how, databaseUrl ?? '', secret ?? '');
+    const collect = how.collectable ? ['--import', join(ROOT, 'bench/servers/collect.ts')] : [];
+    const server = await startServer({ ...command, args: [...collect, ...command.args] });
     const running: RunningArm = {
       ...server,
       arm,
@@ -87,7 +95,13 @@ export class Arms {
       },
     };
     this.#running.add(running);
+    this.#pids.push([arm, server.pid]);
     return running;
+  }
+
+  /** Every process that has run for this arm. */
+  pidsOf(arm: Arm): number[] {
+    return this.#pids.filter(([one]) => one === arm).map(([, pid]) => pid);
   }
 
   /** Stops all that still run. */
@@ -109,15 +123,16 @@ export class Arms {
 
   async #commandOf(
     arm: Arm,
-    how: { broadcast: boolean; databaseUrl: string | undefined; secret: string | null },
+    { broadcast = false }: StartOptions,
+    DATABASE_URL: string,
+    JWT_SECRET: string,
   ): Promise<ServerCommand> {
     const { folder, postgres, profileDir } = this.#options;
     const script = (name: string): string => join(ROOT, 'bench/servers', name);
     const plain = { name: arms[arm], cwd: folder, env: {} };
-    const DATABASE_URL = how.databaseUrl ?? '';
     switch (arm) {
       case 'ws':
-        return { ...plain, args: [script(how.broadcast ? 'ws-broadcast.ts' : 'ws-echo.ts')] };
+        return { ...plain, args: [script(broadcast ? 'ws-broadcast.ts' : 'ws-echo.ts')] };
       case 'fastify':
         return { ...plain, args: [script('fastify-echo.ts')] };
       case 'seed': {
@@ -129,11 +144,12 @@ export class Arms {
       case 'minutebook': {
         const DATA_DIR = join(folder, 'minutebook');
         await mkdir(DATA_DIR, { recursive: true });
-        const profile = profileDir === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profileDir}`];
+        const profile =
+          profileDir === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${resolve(profileDir)}`];
         return {
           ...plain,
           args: [...profile, join(ROOT, 'src/server.ts')],
-          env: { ...limitsOff, DATABASE_URL, DATA_DIR, PORT: '0', JWT_SECRET: how.secret ?? '' },
+          env: { ...limitsOff, DATABASE_URL, DATA_DIR, PORT: '0', JWT_SECRET },
         };
       }
     }

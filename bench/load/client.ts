@@ -13,6 +13,7 @@ const READ_BUFFER = Buffer.alloc(64 * 1024);
 /** The letter at this place of a frame’s JSON tells its type: `{"type":"m`essage, `j`oined, `w`elcome, `e`rror. */
 const TYPE_AT = 9;
 const MESSAGE = 'm'.charCodeAt(0);
+const JOINED = 'j'.charCodeAt(0);
 const ERROR = 'e'.charCodeAt(0);
 
 export type ClientOptions = {
@@ -27,10 +28,13 @@ export type ClientOptions = {
 export class Client {
   /** Told of every frame of type `message`. */
   onMessage: () => void = () => {};
+  /** Told of every frame of type `joined`. */
+  onJoined: () => void = () => {};
   /** Told when the connection is over, with the close code of the server, or 1006. */
   onEnd: (code: number) => void = () => {};
   /** Told of every frame of type `error`, with its text. */
   onError: (text: string) => void = () => {};
+  /** Pings that came, each of which was answered. */
   pings = 0;
   readonly #socket: Socket;
   readonly #reader = new FrameReader((opcode, bytes, start, end) => this.#take(opcode, bytes, start, end));
@@ -115,7 +119,10 @@ export class Client {
       const letter = bytes[start + TYPE_AT];
       if (letter === MESSAGE) this.onMessage();
       else if (letter === ERROR) this.onError(Buffer.from(bytes.slice(start, end)).toString());
-      else if (letter === this.#readyLetter) this.#ready();
+      else {
+        if (letter === this.#readyLetter) this.#ready();
+        if (letter === JOINED) this.onJoined();
+      }
     } else if (opcode === PING) {
       this.pings += 1;
       this.#socket.write(clientFrame(PONG, Buffer.from(bytes.slice(start, end))));

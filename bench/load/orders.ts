@@ -39,6 +39,15 @@ export type OpenSlice = Slice & {
   late: Latency;
 };
 
+/** How idle connections are. */
+export type CrowdState = {
+  open: number;
+  /** Pings that the one with the fewest has answered. */
+  minPings: number;
+  /** How many ended with each close code. */
+  closed: Record<string, number>;
+};
+
 /** What the generator can be told to do, and what it answers. */
 export type Orders = {
   /** Each connection, in a room of its own, sends its next message when it has got its last. */
@@ -49,8 +58,8 @@ export type Orders = {
   fanout: [{ target: Target; members: number } & Window, Slice];
   /** Opens connections in no room and holds them. */
   hold: [{ target: Target; connections: number }, { seconds: number }];
-  /** How the held ones are: still open, pings answered, and close codes with how often each came. */
-  held: [null, { open: number; pings: number; minPings: number; closed: Record<string, number> }];
+  /** How the held ones are. */
+  held: [null, CrowdState];
   /** Some of the held ones join a room and say a message, all at once. */
   speak: [{ speakers: number }, { join: Latency; message: Latency }];
   /** Closes what is held. */
