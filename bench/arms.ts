@@ -34,7 +34,7 @@ export type ArmOptions = {
 export type StartOptions = {
   /** A message goes to everybody, not back to its sender; for `ws` only. */
   broadcast?: boolean;
-  /** It collects its garbage when told to (SIGUSR2). */
+  /** It collects its garbage when told to (SIGWINCH). */
   collectable?: boolean;
 };
 

@@ -55,7 +55,7 @@ function residentBytes(pid: number): number {
 }
 
 async function collectedBytes(pid: number): Promise<number> {
-  process.kill(pid, 'SIGUSR2');
+  process.kill(pid, 'SIGWINCH');
   await delay(SETTLE_MS / 2);
   return residentBytes(pid);
 }

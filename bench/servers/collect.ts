@@ -1,9 +1,9 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
-// Preloaded into a server whose memory is measured: collects its garbage on SIGUSR2, so that what connections
+// Preloaded into a server whose memory is measured: collects its garbage on SIGWINCH, so that what connections
 // hold can be told from what their handshakes left behind.
 
 setFlagsFromString('--expose-gc');
 const collect = runInNewContext('gc') as () => void;
-process.on('SIGUSR2', () => collect());
+process.on('SIGWINCH', () => collect());
