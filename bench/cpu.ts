@@ -5,6 +5,8 @@ const TICK_US = 10_000;
 
 /** What one process has used, in microseconds of CPU. */
 export type ProcessCpu = {
+  /** Of the program, at most 15 characters. */
+  name: string;
   parent: number;
   /** By itself, all threads, user and system. */
   own: number;
@@ -17,13 +19,11 @@ export function parseStat(text: string): ProcessCpu {
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
   // The first of these is field 3 of the manual page.
   const field = (number: number): number => Number(fields[number - 3]);
-  const cpu = {
-    parent: field(4),
-    own: (field(14) + field(15)) * TICK_US,
-    reaped: (field(16) + field(17)) * TICK_US,
-  };
-  if (Object.values(cpu).some(Number.isNaN)) throw new Error(`This is no line of /proc/PID/stat: ${text}`);
-  return cpu;
+  const own = (field(14) + field(15)) * TICK_US;
+  const reaped = (field(16) + field(17)) * TICK_US;
+  if (Number.isNaN(own + reaped)) throw new Error(`This is no line of /proc/PID/stat: ${text}`);
+  const name = text.slice(text.indexOf('(') + 1, text.lastIndexOf(')'));
+  return { name, parent: field(4), own, reaped };
 }
 
 /** The CPU time of the whole machine, in microseconds: what ran, and what the hypervisor kept from it. */
@@ -48,18 +48,11 @@ function statOf(pid: number | string): ProcessCpu | undefined {
   }
 }
 
-/** A process without its children. @throws Error when there is none of this number */
-export function cpuOf(pid: number): number {
+/** @throws Error when there is no process of this number */
+export function processOf(pid: number): ProcessCpu {
   const stat = statOf(pid);
-  if (stat === undefined) throw new Error(`Process ${pid} has ended.`);
-  return stat.own;
-}
-
-/** The parent of a process. @throws Error when there is none of this number */
-export function parentOf(pid: number): number {
-  const stat = statOf(pid);
-  if (stat === undefined) throw new Error(`Process ${pid} has ended.`);
-  return stat.parent;
+  if (stat === undefined) throw new Error(`There is no process ${pid}.`);
+  return stat;
 }
 
 /** A process and its children, those that have ended included. Postgres has no grandchildren. */
@@ -69,8 +62,7 @@ export function cpuWithChildren(pid: number): number {
     .filter((name) => /^\d+$/.test(name))
     .map(statOf)
     .filter((stat) => stat?.parent === pid);
-  const root = statOf(pid);
-  if (root === undefined) throw new Error(`Process ${pid} has ended.`);
+  const root = processOf(pid);
   return children.reduce((sum, stat) => sum + (stat?.own ?? 0), root.own + root.reaped);
 }
 
@@ -97,7 +89,7 @@ export function readUsage({ server, postgres }: Watched): Usage {
   const { user, system } = process.cpuUsage();
   const { busy, stolen } = machineCpu();
   return {
-    server: cpuOf(server),
+    server: processOf(server).own,
     postgres: postgres === null ? null : cpuWithChildren(postgres),
     generator: user + system,
     machine: busy,

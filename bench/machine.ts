@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { cpus, loadavg, release, totalmem } from 'node:os';
@@ -53,6 +54,12 @@ export async function describeMachine(): Promise<Machine> {
     pg: await versionOf('pg'),
     git: await gitVersion(),
   };
+}
+
+/** How many files and sockets a process may have open. Node raises its own limit as far as it may. */
+export function openFilesLimit(): number {
+  const soft = /^Max open files +(\w+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1];
+  return soft === 'unlimited' ? Number.POSITIVE_INFINITY : Number(soft);
 }
 
 /** How many processes wanted to run, over the last minute. */

@@ -1,18 +1,33 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { openFilesLimit } from './machine.ts';
 import { type Options, readOptions, USAGE, UsageError } from './options.ts';
 import { describeProfile } from './profile.ts';
 import { describeResults } from './report.ts';
 import { run } from './run.ts';
 
+/** Files that a process has open besides its connections. */
+const OTHER_FILES = 200;
+
 /** Said before half an hour has gone by. */
-async function checkOptions({ useDatabaseUrl, json, profile }: Options): Promise<void> {
+async function checkOptions(options: Options): Promise<void> {
+  const { useDatabaseUrl, json, profile } = options;
   if (useDatabaseUrl && !process.env.DATABASE_URL) {
     throw new UsageError('--use-database-url: DATABASE_URL is not set.');
   }
   if (process.platform !== 'linux') {
     throw new Error('The bench reads CPU and memory from /proc, so it runs on Linux only.');
+  }
+  const sockets = Math.max(
+    ...options.connections,
+    options.parts.includes('fanout') ? options.members : 0,
+    options.parts.includes('idle') ? options.idle : 0,
+  );
+  if (sockets + OTHER_FILES > openFilesLimit()) {
+    throw new UsageError(
+      `${sockets} connections need “ulimit -n ${sockets + OTHER_FILES}”; it is ${openFilesLimit()}.`,
+    );
   }
   if (profile !== undefined) await mkdir(profile, { recursive: true });
   if (json !== undefined) {

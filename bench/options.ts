@@ -90,9 +90,13 @@ function names<T extends string>(
   return known.filter((name) => wanted.includes(name));
 }
 
+/** More from one address to one port, and the kernel runs out of ports. */
+const MAX_COUNT = 20_000;
+
 function number(option: string, text: string | undefined, preset: number, whole = true): number {
   if (text === undefined) return preset;
   const value = Number(text);
+  if (value > MAX_COUNT) throw new UsageError(`--${option}: ${text} is more than ${MAX_COUNT}.`);
   if (!/^\d+(\.\d+)?$/.test(text) || !(value > 0) || (whole && !Number.isInteger(value))) {
     throw new UsageError(`--${option}: “${text}” is not a ${whole ? 'whole ' : ''}number above 0.`);
   }

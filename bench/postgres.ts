@@ -3,7 +3,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import pg from 'pg';
 import { startEmbedded } from '../db/embedded/index.ts';
-import { parentOf } from './cpu.ts';
+import { processOf } from './cpu.ts';
 
 /** What Postgres has without being told; the one of our own would have fewer. */
 const MAX_CONNECTIONS = 100;
@@ -29,9 +29,10 @@ async function serverPid(client: pg.Client, url: string): Promise<number | null>
   if (!['127.0.0.1', 'localhost', '::1', ''].includes(hostname)) return null;
   const { rows } = await client.query<{ pid: number }>('select pg_backend_pid() as pid');
   try {
-    return parentOf(rows[0]?.pid ?? 0);
+    const { name, parent } = processOf(rows[0]?.pid ?? 0);
+    // Numbers from a container, or from beyond a tunnel, mean something else here.
+    return name === 'postgres' ? parent : null;
   } catch {
-    // In a container of its own, or seen through a tunnel.
     return null;
   }
 }

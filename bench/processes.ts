@@ -78,7 +78,18 @@ export async function startServer({ name, args, env, cwd }: ServerCommand): Prom
     await end(child, exited, 'SIGKILL');
     throw new Error(`${name} did not start. It printed:\n${output}`);
   }
-  return { pid: child.pid, port, stop: () => end(child, exited, 'SIGTERM') };
+  let stopping = false;
+  void exited.then((code) => {
+    if (!stopping) console.error(`${name} ended by itself (${code}). It printed last:\n${output}`);
+  });
+  return {
+    pid: child.pid,
+    port,
+    stop: () => {
+      stopping = true;
+      return end(child, exited, 'SIGTERM');
+    },
+  };
 }
 
 /** The load generator, a process of its own. */

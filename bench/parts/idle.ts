@@ -10,7 +10,8 @@ import type { Bench } from './rounds.ts';
 
 /** Connections that come and go before, so that what a first connection costs is not counted. */
 const FIRST_CONNECTIONS = 200;
-const SETTLE_MS = 3_000;
+/** How long everything is left alone before memory is read, in warm-ups. */
+const SETTLE_WARMUPS = 3;
 const SPEAKERS = 100;
 
 /** Resident memory of a server in bytes. */
@@ -54,22 +55,29 @@ function residentBytes(pid: number): number {
   return Number(kib) * 1_024;
 }
 
-async function collectedBytes(pid: number): Promise<number> {
+const settle = ({ options, signal }: Bench): Promise<void> =>
+  delay(SETTLE_WARMUPS * options.warmup * 1_000, undefined, { signal });
+
+async function collectedBytes(bench: Bench, pid: number): Promise<number> {
   process.kill(pid, 'SIGWINCH');
-  await delay(SETTLE_MS / 2);
+  await settle(bench);
   return residentBytes(pid);
 }
 
 /** Opens the connections and leaves them open. */
-async function measureMemory(server: RunningArm, generator: Generator, connections: number): Promise<Memory> {
-  const { target, pid } = server;
+async function measureMemory(
+  bench: Bench,
+  { target, pid }: RunningArm,
+  generator: Generator,
+): Promise<Memory> {
+  const { idle: connections } = bench.options;
   await generator.do('hold', { target, connections: FIRST_CONNECTIONS });
   await generator.do('release', null);
-  const empty = await collectedBytes(pid);
+  const empty = await collectedBytes(bench, pid);
   const { seconds } = await generator.do('hold', { target, connections });
-  await delay(SETTLE_MS);
+  await settle(bench);
   const full = residentBytes(pid);
-  return { empty, full, collected: await collectedBytes(pid), openSeconds: seconds };
+  return { empty, full, collected: await collectedBytes(bench, pid), openSeconds: seconds };
 }
 
 async function countEnds(url: string): Promise<Pick<IdleLife, 'connected' | 'disconnected' | 'left'>> {
@@ -102,7 +110,7 @@ async function liveOn(bench: Bench, server: RunningArm, generator: Generator): P
   const exit = await server.stop();
   const stopSeconds = (performance.now() - stopping) / 1_000;
   // What the kernel still had for them.
-  await delay(SETTLE_MS);
+  await settle(bench);
   const after = await generator.do('held', null);
   const ends = await countEnds(server.databaseUrl ?? '');
   return { heldSeconds: holdSeconds, before, join, message, stopSeconds, exit, after, ...ends };
@@ -119,7 +127,7 @@ export async function measureIdle(bench: Bench): Promise<IdleResult> {
       signal.throwIfAborted();
       const server = await bench.arms.start(arm, { collectable: true });
       const generator = bench.startGenerator();
-      const measured = await measureMemory(server, generator, options.idle);
+      const measured = await measureMemory(bench, server, generator);
       rounds.push(measured);
       const each = (measured.full - measured.empty) / options.idle / 1_024;
       progress(`idle, round ${round + 1}, ${options.idle} connections, ${arm}: ${digits(each)} KiB each`);

@@ -59,7 +59,7 @@ async function startDump(url: string, snapshot: pg.Client): Promise<ChildProcess
   const { hostname, port, username, password, pathname } = new URL(url);
   const { PATH = '' } = process.env;
   const child = spawn('pg_dump', ['--format=plain'], {
-    stdio: ['ignore', 'pipe', 'inherit'],
+    stdio: ['ignore', 'pipe', 'pipe'],
     env: {
       PATH,
       PGHOST: hostname,
@@ -68,6 +68,10 @@ async function startDump(url: string, snapshot: pg.Client): Promise<ChildProcess
       PGPASSWORD: decodeURIComponent(password),
       PGDATABASE: pathname.slice(1),
     },
+  });
+  let complaints = '';
+  child.stderr.on('data', (chunk: Buffer) => {
+    complaints += chunk.toString();
   });
   const deadline = performance.now() + DUMP_START_MS;
   for (;;) {
@@ -80,7 +84,7 @@ async function startDump(url: string, snapshot: pg.Client): Promise<ChildProcess
     if (rows.length > 0) return child;
     if (child.exitCode !== null || performance.now() > deadline) {
       child.kill();
-      throw new Error(`pg_dump did not come to copy anything (exit code ${child.exitCode}).`);
+      throw new Error(`pg_dump did not come to copy anything (exit code ${child.exitCode}): ${complaints}`);
     }
     await delay(50);
   }

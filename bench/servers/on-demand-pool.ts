@@ -18,7 +18,7 @@ export type OnDemandOptions = {
 export class OnDemandPool implements Pool {
   readonly #options: OnDemandOptions;
   readonly #idle: pg.Client[] = [];
-  readonly #waiters: ((client: pg.Client | undefined) => void)[] = [];
+  readonly #waiters: ((client: pg.Client) => void)[] = [];
   #open = 0;
 
   constructor(options: OnDemandOptions) {
@@ -34,13 +34,18 @@ export class OnDemandPool implements Pool {
     }
   }
 
+  /** Closes the idle connections. */
+  async end(): Promise<void> {
+    await Promise.all(this.#idle.splice(0).map((client) => client.end()));
+  }
+
   async #take(): Promise<pg.Client> {
     const idle = this.#idle.pop();
     if (idle !== undefined) return idle;
     if (this.#open >= this.#options.maxOpen) {
-      const handed = await new Promise<pg.Client | undefined>((resolve) => this.#waiters.push(resolve));
-      if (handed !== undefined) return handed;
-    } else this.#open += 1;
+      return new Promise((resolve) => this.#waiters.push(resolve));
+    }
+    this.#open += 1;
     const client = new pg.Client({ connectionString: this.#options.url });
     try {
       await client.connect();
