@@ -6,6 +6,7 @@ import {
   type LogStore,
 } from '../src/core/commit-batch.ts';
 import type { PendingEvent } from '../src/core/events.ts';
+import { Lease } from '../src/core/lease.ts';
 import type { Db } from './client.ts';
 import { utc } from './sql.ts';
 
@@ -60,29 +61,59 @@ async function onConnection<T>(db: Db, work: (connection: Db) => Promise<T>): Pr
   }
 }
 
-/** Registers an instance as a writer, or gives it a new term; earlier terms can append nothing any more. */
+/** Registers an instance as a writer, under a name that was never used. */
 export async function joinWriters(db: Db, id: string): Promise<number> {
   const { rows } = await sql<{ term: string }>`select public.audit_join(${id}) as term`.execute(db);
   return Number(rows[0]?.term);
 }
 
-/** Prolongs the lease; false when the term or the lease has ended. */
-export async function renewLease(db: Db, id: string, term: number): Promise<boolean> {
-  const { rows } = await sql<{ ok: boolean | null }>`
-    select public.audit_renew(${id}, ${term}) as ok`.execute(db);
-  return rows[0]?.ok === true;
+/** Gives a writer a new term; earlier terms can append nothing any more. Null when it was given up for lost. */
+export async function rejoinWriters(db: Db, id: string): Promise<number | null> {
+  const { rows } = await sql<{ term: string | null }>`select public.audit_rejoin(${id}) as term`.execute(db);
+  const term = rows[0]?.term ?? null;
+  return term === null ? null : Number(term);
 }
 
-/** Takes an instance off the list of writers. */
+/** What a writer learns when it renews its lease. */
+export type Renewal = {
+  /** Whether the lease was prolonged; false when the term or the lease has ended. */
+  held: boolean;
+  epoch: string;
+  /** The number that the next event will get. */
+  nextSeq: number;
+  /** How far the log's time is ahead of the database's clock, in milliseconds; the log waits for a clock that went back. */
+  aheadMs: number;
+  /** How many other instances hold a lease. */
+  others: number;
+  /** In how many milliseconds the first lease of another lapses, below 0 when it has; null when there is none. */
+  lapseMs: number | null;
+};
+
+/** Prolongs the lease. */
+export async function renewLease(db: Db, id: string, term: number): Promise<Renewal> {
+  const { rows } = await sql<{
+    held: boolean;
+    epoch: string;
+    next_seq: string | null;
+    ahead_ms: string | null;
+    others: number;
+    lapse_ms: string | null;
+  }>`select * from public.audit_renew(${id}, ${term})`.execute(db);
+  const row = rows[0];
+  if (row === undefined) throw new Error('audit_renew returned no row');
+  return {
+    held: row.held,
+    epoch: row.epoch,
+    nextSeq: Number(row.next_seq ?? 0),
+    aheadMs: Math.max(0, Number(row.ahead_ms ?? 0)),
+    others: row.others,
+    lapseMs: row.lapse_ms === null ? null : Number(row.lapse_ms),
+  };
+}
+
+/** Takes an instance off the list of writers; sessions that it leaves behind are ended by another. */
 export async function leaveWriters(db: Db, id: string, term: number): Promise<void> {
   await sql`select public.audit_leave(${id}, ${term})`.execute(db);
-}
-
-async function secondsAhead(db: Db): Promise<number> {
-  const { rows } = await sql<{ ahead: string | null }>`
-    select extract(epoch from timestamp - clock_timestamp()) as ahead
-    from public.audit_batch order by first_seq desc limit 1`.execute(db);
-  return Math.max(0, Number(rows[0]?.ahead ?? 0));
 }
 
 /** Makes partitions until two are spare; resolves with the number of spare ones. */
@@ -115,21 +146,39 @@ async function appendBatch(
   return { first_seq: Number(row.first_seq), timestamp: row.at };
 }
 
+/** Which history this log has, after a check against what is remembered of it. */
+export type History = {
+  epoch: string;
+  /** Why a new epoch has begun just now; null when none has. */
+  reason: string | null;
+  /** Where a reader of the log goes on: with the first event of an epoch that has just begun, else with the next one. */
+  nextSeq: number;
+};
+
 /** One instance’s hand on the log: appends under its term, and takes a new term when told to. */
 export class PostgresLogStore implements LogStore {
   readonly #db: Db;
   readonly id: string;
+  readonly lease: Lease;
   #term: number;
 
-  private constructor(db: Db, id: string, term: number) {
+  private constructor(db: Db, id: string, term: number, lease: Lease) {
     this.#db = db;
     this.id = id;
     this.#term = term;
+    this.lease = lease;
   }
 
-  /** Registers the instance as a writer. */
-  static async join(db: Db, id: string): Promise<PostgresLogStore> {
-    return new PostgresLogStore(db, id, await joinWriters(db, id));
+  /**
+   * Registers the instance as a writer.
+   *
+   * @param id a name that was never used
+   * @param onLost called when it has lost its place: its sessions are ended by others, and it can never write again
+   */
+  static async join(db: Db, id: string, onLost: () => void = () => {}): Promise<PostgresLogStore> {
+    const askedAt = performance.now();
+    const term = await joinWriters(db, id);
+    return new PostgresLogStore(db, id, term, new Lease(askedAt, onLost));
   }
 
   append(number: number, batch: readonly PendingEvent[]): Promise<BatchReceipt> {
@@ -139,7 +188,7 @@ export class PostgresLogStore implements LogStore {
 
   async resolve(number: number): Promise<BatchReceipt | null> {
     // Waits for an attempt still under way, and stops all later ones; then the answer is final.
-    await this.rejoin();
+    if (!(await this.rejoin())) await this.#surrender();
     const { rows } = await onConnection(this.#db, (connection) =>
       sql<{ first_seq: string; at: string }>`
         select first_seq, ${utc(sql.ref('timestamp'))} as at
@@ -149,15 +198,26 @@ export class PostgresLogStore implements LogStore {
     return row === undefined ? null : { first_seq: Number(row.first_seq), timestamp: row.at };
   }
 
-  async rejoin(): Promise<void> {
-    this.#term = await onConnection(this.#db, (connection) => joinWriters(connection, this.id));
+  async rejoin(): Promise<boolean> {
+    if (this.lease.isLost) return false;
+    const askedAt = performance.now();
+    const term = await onConnection(this.#db, (connection) => rejoinWriters(connection, this.id));
+    if (term === null) this.lease.lose();
+    else {
+      this.#term = term;
+      this.lease.renewed(askedAt);
+    }
+    return !this.lease.isLost;
   }
 
-  /** Prolongs the lease, taking a new term if it has run out. */
-  async renew(): Promise<void> {
+  /** Prolongs the lease, taking a new term if it has run out; `held` is false when its place is lost. */
+  async renew(): Promise<Renewal> {
     const term = this.#term;
-    const renewed = await onConnection(this.#db, (connection) => renewLease(connection, this.id, term));
-    if (!renewed) await this.rejoin();
+    const askedAt = performance.now();
+    const renewal = await onConnection(this.#db, (connection) => renewLease(connection, this.id, term));
+    if (renewal.held) this.lease.renewed(askedAt);
+    else await this.rejoin();
+    return { ...renewal, held: !this.lease.isLost };
   }
 
   /** Appends an event and takes it back, to see whether the log can be written; leaves no gap and no row. */
@@ -167,13 +227,43 @@ export class PostgresLogStore implements LogStore {
     );
   }
 
-  /** How far the log's time is ahead of the database's clock, in seconds; the log waits for a clock that went back. */
-  secondsAhead(): Promise<number> {
-    return onConnection(this.#db, secondsAhead);
+  /**
+   * Ends what an instance has left whose lease has lapsed: `INSTANCE_LOST`, and `DISCONNECTED` for each of its
+   * sessions, at most `most` of them in one commit. Resolves with the number of events; 0: nothing is left to do.
+   */
+  async reap(most: number): Promise<number> {
+    const { rows } = await onConnection(this.#db, (connection) =>
+      sql<{ count: number }>`select public.audit_reap(${this.id}, ${this.#term}, ${most}) as count`.execute(
+        connection,
+      ),
+    );
+    return rows[0]?.count ?? 0;
+  }
+
+  /**
+   * Begins a new epoch when the log was put back to an older state or brought to another database.
+   *
+   * @param seen of each epoch that is remembered, the number after its last known event
+   */
+  async checkHistory(seen: ReadonlyMap<string, number>): Promise<History> {
+    const { rows } = await onConnection(this.#db, (connection) =>
+      sql<{ epoch: string; reason: string | null; next_seq: string }>`
+        select * from public.audit_check_history(${this.id}, ${this.#term},
+          ${[...seen.keys()]}::text[], ${[...seen.values()]}::bigint[])`.execute(connection),
+    );
+    const row = rows[0];
+    if (row === undefined) throw new Error('audit_check_history returned no row');
+    return { epoch: row.epoch, reason: row.reason, nextSeq: Number(row.next_seq) };
   }
 
   /** Gives the lease back. */
   async leave(): Promise<void> {
     await leaveWriters(this.#db, this.id, this.#term);
+  }
+
+  async #surrender(): Promise<void> {
+    await onConnection(this.#db, (connection) =>
+      sql`select public.audit_surrender(${this.id})`.execute(connection),
+    );
   }
 }

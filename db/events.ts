@@ -87,10 +87,10 @@ function toEvent(row: EventRow): AuditEvent {
   };
 }
 
-/** The name of this history and the key that its cursors are signed with. */
-export async function readIdentity(db: Db): Promise<{ epoch: string; cursorKey: Buffer }> {
-  const row = await db.selectFrom('audit_log').select(['epoch', 'cursor_key']).executeTakeFirstOrThrow();
-  return { epoch: row.epoch, cursorKey: row.cursor_key };
+/** The key that cursors are signed with, the same on every instance. */
+export async function readCursorKey(db: Db): Promise<Buffer> {
+  const row = await db.selectFrom('audit_log').select('cursor_key').executeTakeFirstOrThrow();
+  return row.cursor_key;
 }
 
 /** The number that the next event will get. */

@@ -13,9 +13,18 @@ export type AuditLogTable = {
   cursor_key: Buffer;
   partition_size: Bigint;
   partitioned_to: Bigint;
+  system_identifier: Bigint | null;
+  database_oid: number | null;
+  timeline: number | null;
 };
 
-export type AuditWriterTable = { id: string; term: Bigint; lease_until: Instant };
+export type AuditWriterTable = {
+  id: string;
+  term: Bigint;
+  lease_until: Instant;
+  held_since: Instant;
+  lost: boolean;
+};
 
 export type AuditBatchTable = {
   first_seq: Bigint;
@@ -50,10 +59,13 @@ export type ChatSessionTable = {
   ip: string | null;
 };
 
+export type ChatSessionRoomTable = { session_id: string; room: string; joined_seq: Bigint };
+
 export type Database = {
   audit_log: AuditLogTable;
   audit_writer: AuditWriterTable;
   audit_batch: AuditBatchTable;
   audit_event: AuditEventTable;
   chat_session: ChatSessionTable;
+  chat_session_room: ChatSessionRoomTable;
 };

@@ -4,6 +4,7 @@ import fp from 'fastify-plugin';
 import { createClient, type Db, type Purpose } from '../db/client.ts';
 import { startEmbedded } from '../db/embedded/index.ts';
 import { migrate } from '../db/migrate.ts';
+import { Notifications, type NotificationsOptions } from '../db/notifications.ts';
 import { checkDatabase, type DatabaseFacts } from '../db/self-check.ts';
 import { SetupError } from '../src/core/setup-error.ts';
 
@@ -18,7 +19,14 @@ export type DatabaseOptions = {
 };
 
 /** The database, by what one wants of it, so that reading never queues in front of writing. */
-export type DatabaseHandle = { write: Db; tail: Db; read: Db; facts: DatabaseFacts };
+export type DatabaseHandle = {
+  write: Db;
+  tail: Db;
+  read: Db;
+  facts: DatabaseFacts;
+  /** Opens a connection that hears and tells other instances how far the log has come; to be closed by the caller. */
+  notifications: (onHint: NotificationsOptions['onHint']) => Notifications;
+};
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -69,7 +77,14 @@ export default fp(
       if (error instanceof SetupError) throw error;
       throw new SetupError(`The database cannot be used: ${error.message}. Check DATABASE_URL.`, error);
     });
-    fastify.decorate('database', { write, tail, read, facts });
+    fastify.decorate('database', {
+      write,
+      tail,
+      read,
+      facts,
+      notifications: (onHint) =>
+        new Notifications({ url: url ?? embedded?.url ?? '', applicationName, onHint, onError }),
+    });
   },
   { name: 'database', dependencies: ['errors'] },
 );

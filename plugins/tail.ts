@@ -7,7 +7,7 @@ import { Tail } from '../src/core/tail.ts';
 const MIB = 1024 * 1024;
 /** How long the end of the server waits for a read under way. */
 const CLOSE_MS = 500;
-/** What other instances committed is found by asking; this is how often. */
+/** Whether hints come or not, what other instances committed is found by asking; this is how often. */
 const POLL_MS = 500;
 
 declare module 'fastify' {
@@ -23,16 +23,29 @@ export default fp(
     const follower = new Tail({
       next: await readNextSeq(database.tail),
       read: (from, limit) => eventsFrom(database.tail, from, limit),
+      mayShow: audit.mayShow,
       maxRecentEvents: 10_000,
       maxRecentBytes: 8 * MIB,
       onError: (error) => fastify.log.error({ err: error }, 'the tail could not go on'),
     });
-    audit.onCommit((events) => follower.offer(events));
+    const notifications = database.notifications((nextSeq) => {
+      if (nextSeq === undefined || nextSeq > follower.next) void follower.wake();
+    });
+    const tellOthers = (nextSeq: number): void => {
+      if (audit.others > 0 || notifications.hearsOthers) notifications.tell(nextSeq);
+    };
+    audit.onCommit((events) => {
+      follower.offer(events);
+      tellOthers((events.at(-1)?.seq ?? 0) + 1);
+    });
+    audit.onHint(() => void follower.wake().then(() => tellOthers(follower.next)));
+    audit.onNewEpoch((nextSeq) => follower.restart(nextSeq));
     const poll = setInterval(() => void follower.wake(), POLL_MS);
     fastify.decorate('tail', follower);
     fastify.addHook('onClose', async () => {
       clearInterval(poll);
-      await Promise.race([follower.close(), delay(CLOSE_MS, undefined, { ref: false })]);
+      const closed = Promise.all([follower.close(), notifications.close()]);
+      await Promise.race([closed, delay(CLOSE_MS, undefined, { ref: false })]);
     });
   },
   { name: 'tail', dependencies: ['audit'] },

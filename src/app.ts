@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import Fastify, { type FastifyInstance } from 'fastify';
-import auditPlugin from '../plugins/audit.ts';
+import auditPlugin from '../plugins/audit/index.ts';
 import auth from '../plugins/auth.ts';
 import chat from '../plugins/chat/index.ts';
 import database from '../plugins/database.ts';
@@ -12,6 +12,7 @@ import validation from '../plugins/validation.ts';
 import websocket from '../plugins/websocket.ts';
 import auditRoutes from '../routes/audit.ts';
 import healthRoutes from '../routes/health.ts';
+import sessionRoutes from '../routes/sessions.ts';
 import type { Config } from './config.ts';
 import { developmentSecret } from './development.ts';
 import { loggerOptions } from './logger.ts';
@@ -84,11 +85,12 @@ async function registerAll(app: FastifyInstance, config: Config): Promise<void> 
     development,
     allowedOrigins: config.allowedOrigins,
   });
-  await app.register(auditPlugin, { version });
+  await app.register(auditPlugin, { version, dataDir: config.dataDir });
   await app.register(tail);
   await app.register(websocket, { maxFrameBytes: config.limits.frameBytes });
   await app.register(refusals);
   await app.register(chat, { limits: config.limits });
   await app.register(auditRoutes);
+  await app.register(sessionRoutes);
   await app.register(healthRoutes);
 }

@@ -15,6 +15,7 @@ const OURS = [
   'refusals',
   'chat',
   'audit-routes',
+  'session-routes',
   'health-routes',
 ];
 

@@ -21,6 +21,8 @@ export type EmbeddedPostgres = {
 export type EmbeddedOptions = {
   /** Postgres ended without being told to and was started again. */
   onRestart?: (exitCode: number | null) => void;
+  /** More connections than a server of our own needs, for tools that bring other programs along. */
+  maxConnections?: number;
 };
 
 const USER = 'minutebook';
@@ -28,9 +30,10 @@ const PASSWORD_FILE = 'minutebook-password';
 const RESTART_DELAY_MS = 200;
 const PORT_ATTEMPTS = 3;
 const STOP_TIMEOUT_MS = 8_000;
+const MAX_CONNECTIONS = 50;
 
 /** Settings of the server; durability is said aloud, and statements never reach its log, for they hold messages. */
-const settings = (port: number): string[] =>
+const settings = (port: number, maxConnections: number): string[] =>
   [
     `port=${port}`,
     'listen_addresses=127.0.0.1',
@@ -38,7 +41,7 @@ const settings = (port: number): string[] =>
     'fsync=on',
     'synchronous_commit=on',
     'full_page_writes=on',
-    'max_connections=50',
+    `max_connections=${maxConnections}`,
     'log_min_error_statement=panic',
     'log_error_verbosity=terse',
   ].flatMap((setting) => ['-c', setting]);
@@ -126,11 +129,12 @@ async function spawnPostgres(
   clusterDir: string,
   port: number,
   url: string,
+  maxConnections: number,
 ): Promise<Running> {
   const log = await open(join(clusterDir, '..', 'postgres.log'), 'a', 0o600);
   const { file, args } = runAs(await clusterUser(clusterDir), {
     file: binaries.postgres,
-    args: ['-D', clusterDir, ...settings(port)],
+    args: ['-D', clusterDir, ...settings(port, maxConnections)],
   });
   // In a session of its own: Ctrl-C goes to the whole process group of the terminal, and Postgres must live on
   // until SERVER_STOPPED is written.
@@ -183,7 +187,7 @@ async function superviseCluster(
   let latest: Promise<Running>;
 
   const start = async (): Promise<Running> => {
-    latest = spawnPostgres(binaries, clusterDir, port, url);
+    latest = spawnPostgres(binaries, clusterDir, port, url, options.maxConnections ?? MAX_CONNECTIONS);
     const running = await latest;
     try {
       await running.ready;

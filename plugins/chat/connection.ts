@@ -84,7 +84,7 @@ export class Connection {
       return;
     }
     this.#cork();
-    socket.send(bytes, { binary: false });
+    this.#stream.write(bytes);
   }
 
   /** Sends a frame of a room, or holds it while the room is held. */
@@ -123,7 +123,7 @@ export class Connection {
         unread = 0;
         const late = setTimeout(() => this.close(1013, 'too slow'), SLOW_MS);
         // Called when the bytes have gone to the kernel, or never will.
-        await new Promise<void>((resolve) => socket.send(bytes, { binary: false }, () => resolve()));
+        await new Promise<void>((resolve) => this.#stream.write(bytes, () => resolve()));
         clearTimeout(late);
       }
     }
@@ -146,6 +146,12 @@ export class Connection {
     this.#options.onClosing();
     this.#socket.close(code, reason);
     setTimeout(() => this.#socket.terminate(), CLOSE_GRACE_MS).unref();
+  }
+
+  /** Cuts the connection at once, without a word. */
+  cut(): void {
+    this.#endCode ??= 1006;
+    this.#socket.terminate();
   }
 
   /** Pings the peer; cuts the connection when the last ping was not answered. */

@@ -125,6 +125,8 @@ export default fp(
       if (session !== undefined) {
         for (const room of left) rooms.remove(room, session);
         sessions.delete(session.id);
+        // Whoever else has ended it had given this instance up.
+        if (event.instance !== audit.instance) session.cut();
       }
       for (const room of left) tellPresence(room, presence('left', room, event), session);
     }
@@ -161,6 +163,18 @@ export default fp(
           fastify.log.error({ err: error, seq: event.seq }, 'an event could not be delivered');
         }
       }
+    });
+
+    // The ends of all sessions are, or will be, recorded by another instance.
+    audit.onLost(() => {
+      for (const session of sessions.values()) {
+        for (const room of session.rooms) rooms.remove(room, session);
+        session.cut();
+      }
+      sessions.clear();
+    });
+    audit.onNewEpoch((nextSeq) => {
+      delivered = nextSeq;
     });
 
     // ---- what a member missed

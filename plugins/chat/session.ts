@@ -15,7 +15,7 @@ import {
 } from '../../src/core/frames.ts';
 import type { AuditEvent } from '../../src/core/schemas.ts';
 import { TokenBucket } from '../../src/core/token-bucket.ts';
-import type { Audit } from '../audit.ts';
+import type { Audit } from '../audit/index.ts';
 import type { Principal } from '../auth.ts';
 import { type Command, Commands } from './commands.ts';
 import { Connection } from './connection.ts';
@@ -133,9 +133,11 @@ export class Session {
       this.#abandon(error);
       return;
     }
+    if (this.#isOver()) return;
     if (room === undefined) this.#welcome();
     else {
       const joined = await this.#commands.run(this.#draft({ action: 'JOINED', room }), { moves: true });
+      if (this.#isOver()) return;
       if (!joined) this.close(1013, 'the audit log cannot be written');
     }
     this.#state = 'open';
@@ -151,6 +153,17 @@ export class Session {
   /** Closes the connection; its end is recorded when it is closed. */
   close(code: number, reason: string): void {
     this.#connection.close(code, reason);
+  }
+
+  /**
+   * Cuts the connection. Its end is on record already, or will be put there by another instance: nothing that
+   * happens to this session from here on is told to anybody.
+   */
+  cut(): void {
+    if (this.#state === 'ended') return;
+    this.#inbox = [];
+    this.#connection.cut();
+    this.#finishEnd(false);
   }
 
   /** Pings the peer; cuts the connection when the last ping was not answered. */
@@ -369,6 +382,7 @@ export class Session {
   }
 
   #refused(code: ErrorCode): void {
+    if (this.#isOver()) return;
     this.#options.refuse(code, { user_id: this.userId, ip: this.#options.ip, session_id: this.id });
   }
 
@@ -376,6 +390,7 @@ export class Session {
 
   /** The log did not take CONNECTED, so there is no session; if it did after all, it is ended at once. */
   #abandon(error: unknown): void {
+    if (this.#isOver()) return;
     this.#state = 'closing';
     this.#wake();
     this.#tellError(error, undefined);
@@ -417,6 +432,11 @@ export class Session {
         () => false,
       );
     this.#finishEnd(recorded);
+  }
+
+  // As a function, for the compiler does not know that a state changes while something is awaited.
+  #isOver(): boolean {
+    return this.#state === 'ended';
   }
 
   #finishEnd(recorded: boolean): void {

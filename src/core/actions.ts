@@ -79,10 +79,27 @@ export const actions = {
     description: 'An instance stopped in good order.',
     details: Type.Object({ uptime_ms: Type.Integer({ minimum: 0 }) }),
   },
-  INSTANCE_LOST: { description: 'An instance disappeared without a word.', details: Empty },
+  INSTANCE_LOST: {
+    description: 'An instance disappeared without a word; another one records the ends of its sessions.',
+    details: Type.Object({
+      instance: Type.String({ description: 'The one that is lost.' }),
+      sessions: Type.Integer({ minimum: 0, description: 'How many sessions it had open.' }),
+      lease_until: Type.String({ description: 'When its lease lapsed: RFC 3339, UTC, microseconds.' }),
+    }),
+  },
   EPOCH_STARTED: {
     description: 'This log began, or began anew from an older state.',
-    details: Type.Object({ epoch: Type.String() }),
+    details: Type.Object({
+      epoch: Type.String(),
+      previous_epoch: Type.Optional(Type.String({ description: 'The epoch that ended here.' })),
+      reason: Type.Optional(
+        Type.String({
+          description:
+            '`rewound`: an instance had seen later events than the database still holds; `moved`: the log ' +
+            'was brought to another database; `timeline`: the database was restored or failed over.',
+        }),
+      ),
+    }),
   },
   LOG_DAMAGED: { description: 'A check found the log damaged.', details: Empty },
 } as const satisfies Record<string, ActionSpec>;

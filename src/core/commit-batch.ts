@@ -31,8 +31,8 @@ export type LogStore = {
   append(number: number, batch: readonly PendingEvent[]): Promise<BatchReceipt>;
   /** Ends the present term, so that no attempt still under way can commit, and says what became of a batch. */
   resolve(number: number): Promise<BatchReceipt | null>;
-  /** Takes a new term after the old one was fenced. */
-  rejoin(): Promise<void>;
+  /** Takes a new term after the old one was fenced; false when this writer was given up for lost, and can never write again. */
+  rejoin(): Promise<boolean>;
 };
 
 /** An event and the caller who waits for it. */
@@ -149,9 +149,11 @@ export class BatchCommitter {
       if (failure.kind === 'fenced') {
         // Whatever was in doubt can no longer commit unseen: under the new term the append first looks for
         // the batch's number.
-        await inTime(this.#options.store.rejoin(), deadline).catch((error: unknown) => {
+        const rejoined = await inTime(this.#options.store.rejoin(), deadline).catch((error: unknown) => {
           lastError = error;
+          return true;
         });
+        if (!rejoined) break;
       }
       const { attemptMs, signal } = this.#options;
       if (performance.now() + backoff + attemptMs >= deadline || signal.aborted) break;

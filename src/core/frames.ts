@@ -147,5 +147,25 @@ export function parseFrame(text: string): ClientFrame {
   return frame;
 }
 
-/** The bytes of a frame, made once however many sockets get them. */
-export const frameBytes = (frame: ServerFrame): Buffer => Buffer.from(JSON.stringify(frame));
+/**
+ * A frame as it goes over the wire, made once however many sockets get it: one unmasked, unfragmented text
+ * frame (RFC 6455 5.2).
+ */
+export function frameBytes(frame: ServerFrame): Buffer {
+  const text = JSON.stringify(frame);
+  const length = Buffer.byteLength(text);
+  const header = length < 126 ? 2 : length < 65_536 ? 4 : 10;
+  const bytes = Buffer.allocUnsafe(header + length);
+  // FIN and opcode 1.
+  bytes[0] = 0x81;
+  if (header === 2) bytes[1] = length;
+  else if (header === 4) {
+    bytes[1] = 126;
+    bytes.writeUInt16BE(length, 2);
+  } else {
+    bytes[1] = 127;
+    bytes.writeBigUInt64BE(BigInt(length), 2);
+  }
+  bytes.write(text, header);
+  return bytes;
+}

@@ -76,6 +76,17 @@ export class GroupCommit {
     return this.#idle.promise;
   }
 
+  /** Takes no more events and refuses those that wait; only the batch under way is still answered. */
+  abort(): void {
+    this.#closed = true;
+    for (const entry of this.#queue) {
+      entry.reject(new CodedError('audit_unavailable', 'This server has lost its place in the log.'));
+    }
+    this.#queue = [];
+    this.#queueBytes = 0;
+    this.#armExpiry();
+  }
+
   async #run(): Promise<void> {
     while (this.#queue.length > 0) {
       const batch = this.#takeBatch();

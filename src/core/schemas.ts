@@ -122,18 +122,21 @@ export const filterProperties = {
   to: One(`The end of the interval, exclusive. ${INSTANT}`, '2026-11-23T00:00:00Z'),
 };
 
+const Limit = (what: string) =>
+  Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      maximum: 1000,
+      default: 50,
+      description: `The most ${what} on a page.`,
+      examples: [100],
+    }),
+  );
+
 export const AuditQuery = Type.Object(
   {
     ...filterProperties,
-    limit: Type.Optional(
-      Type.Integer({
-        minimum: 1,
-        maximum: 1000,
-        default: 50,
-        description: 'The most events on a page.',
-        examples: [100],
-      }),
-    ),
+    limit: Limit('events'),
     order: Type.Optional(
       Type.Enum(['desc', 'asc'], {
         type: 'string',
@@ -181,3 +184,47 @@ export const AuditPage = Type.Object(
   { $id: 'AuditPage', title: 'AuditPage' },
 );
 export type AuditPage = Static<typeof AuditPage>;
+
+export const SessionsQuery = Type.Object(
+  {
+    user_id: One('Whose.', 'alice'),
+    room: One('Who is in this room.', 'lobby'),
+    instance: One('On which instance.', 'host-1f0c9a2b'),
+    limit: Limit('sessions'),
+    cursor: Type.Optional(
+      Type.String({
+        description: 'From `next_cursor`; the filters must be as they were (`limit` may change).',
+      }),
+    ),
+  },
+  { additionalProperties: false },
+);
+export type SessionsQuery = Static<typeof SessionsQuery>;
+
+/** A connection that is open now. */
+export const ChatSession = Type.Object(
+  {
+    session_id: Type.String({ format: 'uuid' }),
+    user_id: Type.String(),
+    instance: Type.String({ description: 'The process that it is connected to.' }),
+    connected_seq: Type.Integer({ minimum: 0, description: 'The seq of its CONNECTED.' }),
+    connected_at: Timestamp,
+    ip: Nullable(Type.String(), 'The client’s address.'),
+    rooms: Type.Array(Type.String(), { description: 'In the order of joining.' }),
+  },
+  {
+    additionalProperties: false,
+    examples: [
+      {
+        session_id: '0b8f8a4e-9d3b-4c43-8a60-5a3d9f1f3c11',
+        user_id: 'alice',
+        instance: 'host-1f0c9a2b',
+        connected_seq: 17,
+        connected_at: '2026-11-22T09:30:00.123456Z',
+        ip: '127.0.0.1',
+        rooms: ['lobby'],
+      },
+    ],
+  },
+);
+export type ChatSession = Static<typeof ChatSession>;

@@ -11,6 +11,8 @@ export type TailOptions = {
   /** How many events, and bytes of their messages, are kept for readers who are nearly up to date. */
   maxRecentEvents: number;
   maxRecentBytes: number;
+  /** Undefined while what is known may be shown; else a promise to wait for before asking again. */
+  mayShow: () => Promise<void> | undefined;
   /** A read failed and will be tried again at the next hint, or a subscriber threw and was ended. */
   onError: (error: unknown) => void;
 };
@@ -40,6 +42,8 @@ export class Tail {
   /** Reads of the database under way, for the tail itself and for subscribers that fell behind. */
   readonly #reads = new Set<Promise<AuditEvent[]>>();
   #closed = false;
+  /** Counts the restarts; what was read before one is not taken after it. */
+  #generation = 0;
 
   constructor(options: TailOptions) {
     this.#options = options;
@@ -72,6 +76,15 @@ export class Tail {
     return this.#reading;
   }
 
+  /** Goes on from another place, for the log is not what it was: what was known of it is forgotten. */
+  restart(next: number): void {
+    this.#generation += 1;
+    this.#next = next;
+    this.#recent = [];
+    this.#recentBytes = 0;
+    for (const subscription of this.#subscriptions) subscription.restart(next);
+  }
+
   /**
    * Starts to hand events on, from `from` (default: what comes next). A handler that returns nothing is
    * called within `offer`; one that returns a promise is paced by it.
@@ -80,6 +93,7 @@ export class Tail {
     const subscription = new Subscription(from, onEvents, {
       next: () => this.#next,
       recent: (seq) => this.#sliceRecent(seq),
+      mayShow: this.#options.mayShow,
       read: (seq) => this.#read(seq),
       onError: (error) => {
         this.#subscriptions.delete(subscription);
@@ -116,9 +130,11 @@ export class Tail {
   /** A page of the database; empty when it could not be read. Nothing is skipped: the reader has not moved. */
   async #read(from: number): Promise<AuditEvent[]> {
     const page = this.#options.read(from, PAGE);
+    const generation = this.#generation;
     this.#reads.add(page);
     try {
-      return await page;
+      const events = await page;
+      return generation === this.#generation ? events : [];
     } catch (error) {
       this.#options.onError(error);
       return [];
@@ -170,6 +186,7 @@ type Source = {
   next: () => number;
   /** The known events from a seq on; undefined when they are no longer kept in memory. */
   recent: (seq: number) => readonly AuditEvent[] | undefined;
+  mayShow: () => Promise<void> | undefined;
   /** A page from a seq on; empty when it could not be read. */
   read: (seq: number) => Promise<AuditEvent[]>;
   onError: (error: unknown) => void;
@@ -201,7 +218,7 @@ export class Subscription {
     try {
       while (!this.#closed && this.#position < this.#source.next()) {
         const events = this.#source.recent(this.#position);
-        const step = events === undefined ? this.#readPage() : this.#hand(events);
+        const step = this.#source.mayShow() ?? (events === undefined ? this.#readPage() : this.#hand(events));
         if (step !== undefined) {
           this.#goOn(step);
           return;
@@ -210,6 +227,11 @@ export class Subscription {
     } catch (error) {
       this.#fail(error);
     }
+  }
+
+  /** Goes on from another place. */
+  restart(position: number): void {
+    this.#position = position;
   }
 
   /** Hands on nothing more. */
@@ -226,7 +248,10 @@ export class Subscription {
   async #readPage(): Promise<void> {
     const events = await this.#source.read(this.#position);
     this.#stalled = events.length === 0;
-    if (!this.#closed && !this.#stalled) await this.#hand(events);
+    const wait = this.#source.mayShow();
+    // Read again afterwards: the log may have been restarted meanwhile.
+    if (wait !== undefined) await wait;
+    else if (!this.#closed && !this.#stalled) await this.#hand(events);
   }
 
   #goOn(step: Promise<void>): void {

@@ -67,9 +67,13 @@ class MemoryStore implements LogStore {
     return this.#batches.get(number) ?? null;
   }
 
-  async rejoin(): Promise<void> {
+  /** Whether this writer was given up for lost. */
+  lost = false;
+
+  async rejoin(): Promise<boolean> {
     this.rejoins += 1;
     await this.beforeRejoin.shift()?.();
+    return !this.lost;
   }
 
   #apply(number: number, batch: readonly PendingEvent[]): BatchReceipt {

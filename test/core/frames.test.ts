@@ -1,4 +1,6 @@
+import type { Writable } from 'node:stream';
 import { test } from 'tap';
+import * as ws from 'ws';
 import { FrameError, frameBytes, parseFrame } from '../../src/core/frames.ts';
 import { thrownBy } from '../support/log.ts';
 
@@ -181,9 +183,29 @@ test('a refusal says what is wrong, not what was said', async (t) => {
   }
 });
 
-test('the bytes of a frame are its JSON in UTF-8', async (t) => {
-  const frame = { type: 'ack', ref: '😀 \ud800 \u2028', seq: null, timestamp: null } as const;
-  const bytes = frameBytes(frame);
-  t.ok(Buffer.isBuffer(bytes));
-  t.strictSame(JSON.parse(bytes.toString()), frame);
+// Exported by ws, and missing from its types.
+const { Receiver } = ws as unknown as { Receiver: new (options: object) => Writable };
+
+/** What a client reads of one frame (RFC 6455 5.2), by ws’s own receiver. */
+function received(bytes: Buffer): { text: string; isBinary: boolean }[] {
+  const messages: { text: string; isBinary: boolean }[] = [];
+  const receiver = new Receiver({ isServer: false });
+  receiver.on('message', (data: Buffer, isBinary: boolean) =>
+    messages.push({ text: data.toString(), isBinary }),
+  );
+  receiver.write(bytes);
+  return messages;
+}
+
+test('the bytes of a frame are one text frame of RFC 6455 with its JSON in UTF-8', async (t) => {
+  const frame = { type: 'ack', ref: '😀 \u2028 ä', seq: null, timestamp: null } as const;
+  t.strictSame(received(frameBytes(frame)), [{ text: JSON.stringify(frame), isBinary: false }]);
+  const around = JSON.stringify({ type: 'ack', ref: '', seq: null, timestamp: null }).length;
+  for (const length of [around, 125, 126, 127, 65_535, 65_536, 65_537, 200_000]) {
+    const bytes = frameBytes({ type: 'ack', ref: 'x'.repeat(length - around), seq: null, timestamp: null });
+    t.equal(bytes.length, length + (length < 126 ? 2 : length < 65_536 ? 4 : 10), 'the shortest header');
+    const [message, ...rest] = received(bytes);
+    t.equal(message?.text.length, length);
+    t.strictSame(rest, []);
+  }
 });

@@ -23,6 +23,7 @@ function setup(options: Partial<TailOptions> = {}) {
       await fault.before(from);
       return log.slice(from, from + limit);
     },
+    mayShow: () => undefined,
     maxRecentEvents: 1_000,
     maxRecentBytes: 1_000_000,
     onError: (error) => errors.push(error),

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Test, test } from 'tap';
 import { makePartitions } from '../../db/append.ts';
-import { getEvent, listEvents, readIdentity, readLogState } from '../../db/events.ts';
+import { getEvent, listEvents, readCursorKey, readLogState } from '../../db/events.ts';
 import { migrate } from '../../db/migrate.ts';
 import { checkDatabase } from '../../db/self-check.ts';
 import { joinLog, messages, openDb, pendingEvent } from '../support/log-store.ts';
@@ -38,7 +38,7 @@ async function createRoles(t: Test) {
 
 test('the owner migrates, and the app’s role serves: it appends, reads and makes partitions', async (t) => {
   const { ownerUrl, appUrl } = await createRoles(t);
-  t.strictSame(await migrate(openDb(t, ownerUrl, 'migrate')), ['0001_audit_log']);
+  t.strictSame(await migrate(openDb(t, ownerUrl, 'migrate')), ['0001_audit_log', '0002_instances']);
 
   t.strictSame(await migrate(openDb(t, appUrl, 'migrate')), [], 'what a server does at its start');
   const write = openDb(t, appUrl, 'write');
@@ -47,17 +47,21 @@ test('the owner migrates, and the app’s role serves: it appends, reads and mak
 
   const store = await joinLog(write);
   const session = { user_id: 'alice', session_id: '6f2c1d8e-4b7a-4c59-9d3e-0a1b2c3d4e5f' };
+  const ended = { code: 1000, reason: '', duration_ms: 1, rooms: [], room_count: 0 };
   const connected = pendingEvent({ action: 'CONNECTED', ...session, details: { user_agent: null } });
   t.match(await store.append(1, [connected, ...messages(3)]), { first_seq: 1 });
-  await store.renew();
+  t.match(await store.renew(), { held: true, others: 0, lapseMs: null });
+  t.match(await store.checkHistory(new Map()), { reason: null, nextSeq: 5 });
+  t.equal(await store.reap(500), 0);
   t.match(await store.resolve(1), { first_seq: 1 });
 
   const read = openDb(t, appUrl, 'read');
   t.match(await readLogState(read), { firstSeq: 0, nextSeq: 5 });
-  t.match(await readIdentity(read), { cursorKey: Buffer });
+  t.match(await readCursorKey(read), Buffer);
   t.match(await getEvent(read, 1), { action: 'CONNECTED', user_id: 'alice' });
   t.equal((await listEvents(read, {}, { from: 0, to: 5 }, 'asc', 10)).events.length, 5);
   t.match(await read.selectFrom('chat_session').select('user_id').execute(), [{ user_id: 'alice' }]);
+  await store.append(2, [pendingEvent({ action: 'DISCONNECTED', ...session, details: ended })]);
   await store.leave();
   t.strictSame(await query(appUrl, 'select * from audit_writer'), []);
 });

@@ -104,13 +104,13 @@ export async function connect(
   return client;
 }
 
-/** Waits until a condition holds; fails after ten seconds, or the time given, naming it. */
+/** Waits until a condition holds; fails after ten seconds, unless told otherwise, naming it. */
 export async function until(
   what: string,
   condition: () => boolean | Promise<boolean>,
-  timeoutMs = 10_000,
+  giveUpMs = 10_000,
 ): Promise<void> {
-  const giveUp = performance.now() + timeoutMs;
+  const giveUp = performance.now() + giveUpMs;
   while (!(await condition())) {
     if (performance.now() > giveUp) throw new Error(`waited in vain until ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 10));

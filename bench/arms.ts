@@ -1,0 +1,157 @@
+import { randomBytes } from 'node:crypto';
+import { mkdir } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import pg from 'pg';
+import type { Target } from './load/orders.ts';
+import type { BenchPostgres } from './postgres.ts';
+import { ROOT, type RunningServer, type ServerCommand, startServer } from './processes.ts';
+
+/** What is compared, in the order of the tables. */
+export const arms = {
+  ws: 'bare ws',
+  fastify: 'bare @fastify/websocket',
+  seed: 'INSERT per message, pool on demand',
+  seed10: 'INSERT per message, pool of 10',
+  minutebook: 'Minutebook',
+} as const;
+export type Arm = keyof typeof arms;
+export const armNames = Object.keys(arms) as Arm[];
+
+/** Connections left to everybody else on the same Postgres. */
+const RESERVED_CONNECTIONS = 25;
+
+/** A server to load. */
+export type RunningArm = RunningServer & { arm: Arm; target: Target; databaseUrl: string | undefined };
+
+export type ArmOptions = {
+  postgres: BenchPostgres;
+  /** For what the servers write; removed at the end. */
+  folder: string;
+  /** Where Minutebook's CPU profiles go; undefined: none are made. */
+  profileDir: string | undefined;
+};
+
+export type StartOptions = {
+  /** A message goes to everybody, not back to its sender; for `ws` only. */
+  broadcast?: boolean;
+  /** It collects its garbage when told to (SIGWINCH). */
+  collectable?: boolean;
+};
+
+/** The table of a program that keeps its log as it goes: four columns, and plain indexes. */
+async function createSeedTable(url: string): Promise<void> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  try {
+    await client.query(`
+      create table message (
+        id bigserial primary key,
+        "user" text not null,
+        message text not null,
+        timestamp timestamptz not null default now()
+      );
+      create index message_user on message ("user");
+      create index message_timestamp on message (timestamp);`);
+  } finally {
+    await client.end();
+  }
+}
+
+const limitsOff = Object.fromEntries(
+  [
+    'FRAMES_PER_SECOND',
+    'FRAMES_PER_SECOND_USER',
+    'SESSIONS_PER_USER',
+    'CONNECTIONS_PER_IP',
+    'HANDSHAKES_PER_MINUTE_IP',
+  ].map((name) => [`LIMIT_${name}`, '0']),
+);
+
+/** Starts the servers of a run; each arm keeps its database for as long as the run lasts. */
+export class Arms {
+  readonly #options: ArmOptions;
+  readonly #databases = new Map<Arm, Promise<string>>();
+  readonly #running = new Set<RunningArm>();
+  readonly #pids: [Arm, number][] = [];
+
+  constructor(options: ArmOptions) {
+    this.#options = options;
+  }
+
+  async start(arm: Arm, how: StartOptions = {}): Promise<RunningArm> {
+    const secret = arm === 'minutebook' ? randomBytes(32).toString('hex') : null;
+    const databaseUrl = await this.#databaseOf(arm);
+    const command = await this.#commandOf(arm, how, databaseUrl ?? '', secret ?? '');
+    const collect = how.collectable ? ['--import', join(ROOT, 'bench/servers/collect.ts')] : [];
+    const server = await startServer({ ...command, args: [...collect, ...command.args] });
+    const running: RunningArm = {
+      ...server,
+      arm,
+      databaseUrl,
+      target: { port: server.port, secret, chat: arm === 'minutebook' },
+      stop: () => {
+        this.#running.delete(running);
+        return server.stop();
+      },
+    };
+    this.#running.add(running);
+    this.#pids.push([arm, server.pid]);
+    return running;
+  }
+
+  /** Every process that has run for this arm. */
+  pidsOf(arm: Arm): number[] {
+    return this.#pids.filter(([one]) => one === arm).map(([, pid]) => pid);
+  }
+
+  /** Stops all that still run. */
+  async stop(): Promise<void> {
+    await Promise.all([...this.#running].map((running) => running.stop()));
+  }
+
+  #databaseOf(arm: Arm): Promise<string | undefined> {
+    if (arm === 'ws' || arm === 'fastify') return Promise.resolve(undefined);
+    const make = async (): Promise<string> => {
+      const url = await this.#options.postgres.createDatabase(arm);
+      if (arm !== 'minutebook') await createSeedTable(url);
+      return url;
+    };
+    const database = this.#databases.get(arm) ?? make();
+    this.#databases.set(arm, database);
+    return database;
+  }
+
+  async #commandOf(
+    arm: Arm,
+    { broadcast = false }: StartOptions,
+    DATABASE_URL: string,
+    JWT_SECRET: string,
+  ): Promise<ServerCommand> {
+    const { folder, postgres, profileDir } = this.#options;
+    const script = (name: string): string => join(ROOT, 'bench/servers', name);
+    const plain = { name: arms[arm], cwd: folder, env: {} };
+    switch (arm) {
+      case 'ws':
+        return { ...plain, args: [script(broadcast ? 'ws-broadcast.ts' : 'ws-echo.ts')] };
+      case 'fastify':
+        return { ...plain, args: [script('fastify-echo.ts')] };
+      case 'seed': {
+        const POOL = `on-demand ${postgres.maxConnections - RESERVED_CONNECTIONS}`;
+        return { ...plain, args: [script('seed.ts')], env: { DATABASE_URL, POOL } };
+      }
+      case 'seed10':
+        return { ...plain, args: [script('seed.ts')], env: { DATABASE_URL, POOL: '10' } };
+      case 'minutebook': {
+        const DATA_DIR = join(folder, 'minutebook');
+        await mkdir(DATA_DIR, { recursive: true });
+        const profile =
+          profileDir === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${resolve(profileDir)}`];
+        return {
+          ...plain,
+          args: [...profile, join(ROOT, 'src/server.ts')],
+          env: { ...limitsOff, DATABASE_URL, DATA_DIR, PORT: '0', JWT_SECRET },
+        };
+      }
+    }
+  }
+}

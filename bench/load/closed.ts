@@ -1,0 +1,107 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { readUsage, usedBetween } from '../cpu.ts';
+import { Latencies } from '../stats.ts';
+import { closeAll, connectAll, messageFrame } from './connect.ts';
+import type { Orders, Slice, Window } from './orders.ts';
+
+/** How long the last answers may take. */
+const LAST_ANSWERS_MS = 10_000;
+
+/** What a load does from its beginning to its end, and what is counted of it. */
+export type Load = {
+  start: () => void;
+  /** No more is sent; resolves when all that was sent is answered. */
+  stop: () => Promise<void>;
+  /** Counts of now; `latencies` is changed for a new one when the measurement begins. */
+  count: () => number;
+  latencies: Latencies;
+  /** Only what was sent after this time, in milliseconds, is added to the latencies. */
+  from: number;
+  /** Rejects when the load cannot go on. */
+  failed: Promise<never>;
+};
+
+/** Runs a load, and measures from after the warm-up on. */
+export async function measure(load: Load, { warmMs, ms, watched }: Window): Promise<Slice> {
+  load.from = Number.POSITIVE_INFINITY;
+  load.start();
+  await Promise.race([delay(warmMs), load.failed]);
+  const before = readUsage(watched);
+  const count = load.count();
+  const from = performance.now();
+  load.from = from;
+  await Promise.race([delay(ms), load.failed]);
+  const to = performance.now();
+  load.from = Number.POSITIVE_INFINITY;
+  const messages = load.count() - count;
+  const used = usedBetween(before, readUsage(watched));
+  await Promise.race([load.stop(), load.failed]);
+  return { seconds: (to - from) / 1_000, messages, latency: load.latencies.summary(), used };
+}
+
+/** A promise of something that must not take longer. */
+export async function within<T>(ms: number, what: string, promise: Promise<T>): Promise<T> {
+  const timer = new AbortController();
+  const late = delay(ms, undefined, { signal: timer.signal }).then(() => {
+    throw new Error(`${what}: no answer within ${ms / 1_000} s`);
+  });
+  late.catch(() => {});
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    timer.abort();
+  }
+}
+
+/** Closed loop: each connection sends its next message when it has got its last. */
+export async function closed({ target, connections, ...window }: Orders['closed'][0]): Promise<Slice> {
+  const clients = await connectAll(target, connections, (index) => `own-${index}`);
+  const { promise: failed, reject: fail } = Promise.withResolvers<never>();
+  failed.catch(() => {});
+  const { promise: idle, resolve: becomeIdle } = Promise.withResolvers<void>();
+  let answered = 0;
+  let waiting = connections;
+  let stopping = false;
+  const starts: (() => void)[] = [];
+  const load: Load = {
+    start: () => {
+      for (const start of starts) start();
+    },
+    stop: () => {
+      stopping = true;
+      return within(LAST_ANSWERS_MS, 'the last messages of a closed loop', idle);
+    },
+    count: () => answered,
+    latencies: new Latencies(),
+    from: Number.POSITIVE_INFINITY,
+    failed,
+  };
+  for (const [index, client] of clients.entries()) {
+    const frame = messageFrame(index);
+    let sentAt = 0;
+    starts.push(() => {
+      sentAt = performance.now();
+      client.send(frame);
+    });
+    client.onMessage = () => {
+      const now = performance.now();
+      answered += 1;
+      if (sentAt >= load.from) load.latencies.add(now - sentAt);
+      if (stopping) {
+        waiting -= 1;
+        if (waiting === 0) becomeIdle();
+        return;
+      }
+      sentAt = now;
+      client.send(frame);
+    };
+    client.onError = (text) => fail(new Error(`a message was refused: ${text}`));
+    client.onEnd = (code) => stopping || fail(new Error(`the server closed a connection (${code})`));
+  }
+  try {
+    return await measure(load, window);
+  } finally {
+    stopping = true;
+    await closeAll(clients);
+  }
+}

@@ -1,0 +1,72 @@
+import type { Usage, Watched } from '../cpu.ts';
+import type { Latency } from '../stats.ts';
+
+/** The server to load. */
+export type Target = {
+  port: number;
+  /** The key that its tokens are signed with; null: it wants none. */
+  secret: string | null;
+  /** Whether it speaks Minutebook's protocol: a session is then open when its first room is joined. */
+  chat: boolean;
+};
+
+export type Window = {
+  /** Milliseconds of the same load before the measurement begins. */
+  warmMs: number;
+  /** Milliseconds of measurement. */
+  ms: number;
+  watched: Watched;
+};
+
+/** One measurement. */
+export type Slice = {
+  /** How long the measurement took in fact. */
+  seconds: number;
+  /** Messages answered, or delivered, within it. */
+  messages: number;
+  latency: Latency;
+  used: Usage;
+};
+
+export type OpenSlice = Slice & {
+  /** Messages per second that were to be sent. */
+  offered: number;
+  /** Messages not answered when the waiting for them ended; they count with the time they had waited. */
+  unanswered: number;
+  /** Messages that the server refused. */
+  refused: number;
+  /** How late the generator itself was to send; part of the latencies. */
+  late: Latency;
+};
+
+/** How idle connections are. */
+export type CrowdState = {
+  open: number;
+  /** Pings that the one with the fewest has answered. */
+  minPings: number;
+  /** How many ended with each close code. */
+  closed: Record<string, number>;
+};
+
+/** What the generator can be told to do, and what it answers. */
+export type Orders = {
+  /** Each connection, in a room of its own, sends its next message when it has got its last. */
+  closed: [{ target: Target; connections: number } & Window, Slice];
+  /** Messages at fixed times; afterwards it waits for the answers up to `graceMs`. */
+  open: [{ target: Target; connections: number; rate: number; graceMs: number } & Window, OpenSlice];
+  /** One message at a time to a room; the next when every member has it. `messages` counts deliveries. */
+  fanout: [{ target: Target; members: number } & Window, Slice];
+  /** Opens connections in no room and holds them. */
+  hold: [{ target: Target; connections: number }, { seconds: number }];
+  /** How the held ones are. */
+  held: [null, CrowdState];
+  /** Some of the held ones join a room and say a message, all at once. */
+  speak: [{ speakers: number }, { join: Latency; message: Latency }];
+  /** Closes what is held. */
+  release: [null, null];
+};
+
+export type Kind = keyof Orders;
+/** Over the channel between the processes. */
+export type Request = { [K in Kind]: { kind: K; order: Orders[K][0] } }[Kind];
+export type Reply = { result: Orders[Kind][1] } | { error: string };

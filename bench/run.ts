@@ -1,0 +1,93 @@
+import { type Arm, Arms } from './arms.ts';
+import { measureFsync } from './fsync.ts';
+import { describeMachine, loadAverage } from './machine.ts';
+import type { Options, Part } from './options.ts';
+import { measureFanout } from './parts/fanout.ts';
+import { measureIdle } from './parts/idle.ts';
+import { measureOpen } from './parts/open.ts';
+import type { Bench } from './parts/rounds.ts';
+import { measureSnapshot } from './parts/snapshot.ts';
+import { measureWrite } from './parts/write.ts';
+import { openPostgres } from './postgres.ts';
+import { type Generator, startGenerator } from './processes.ts';
+import { type ProfileSummary, readProfiles, summariseProfiles, type TimeWindow } from './profile.ts';
+import type { Results } from './results.ts';
+import { judge } from './verdict.ts';
+
+/** How long the disk is measured. */
+const FSYNC_MS = 1_000;
+
+/** Measures the parts that are wanted, one after the other. */
+async function measureParts(
+  bench: Bench,
+): Promise<Pick<Results, 'write' | 'open' | 'fanout' | 'snapshot' | 'idle'>> {
+  const wants = (part: Part): boolean => bench.options.parts.includes(part);
+  return {
+    write: wants('write') ? await measureWrite(bench) : [],
+    open: wants('open') ? await measureOpen(bench) : [],
+    fanout: wants('fanout') ? await measureFanout(bench) : [],
+    idle: wants('idle') ? await measureIdle(bench) : null,
+    snapshot: wants('snapshot') ? await measureSnapshot(bench) : null,
+  };
+}
+
+/**
+ * Runs what was asked for, with its files in `folder`, and stops all it started, whatever happens.
+ *
+ * @param signal aborted when the run has to end before its time
+ */
+export async function run(
+  options: Options,
+  folder: string,
+  signal: AbortSignal,
+): Promise<{ results: Results; profile: ProfileSummary | undefined }> {
+  const machine = await describeMachine();
+  const loadBefore = loadAverage();
+  const fsyncBefore = measureFsync(folder, FSYNC_MS);
+  const postgres = await openPostgres(folder, options.useDatabaseUrl ? process.env.DATABASE_URL : undefined);
+  const arms = new Arms({ postgres, folder, profileDir: options.profile });
+  const generators: Generator[] = [];
+  const stopGenerators = async (): Promise<void> => {
+    await Promise.all(generators.map((generator) => generator.stop()));
+  };
+  const windows: TimeWindow[] = [];
+  const bench: Bench = {
+    options,
+    postgres,
+    arms,
+    startGenerator: () => {
+      const generator = startGenerator();
+      generators.push(generator);
+      return generator;
+    },
+    progress: (text) => console.error(`  ${text}`),
+    onWindow: (arm: Arm, fromUs, toUs) => {
+      if (arm === 'minutebook') windows.push({ fromUs, toUs });
+    },
+    signal,
+  };
+  const stopEarly = (): void => void stopGenerators();
+  signal.addEventListener('abort', stopEarly);
+  try {
+    signal.throwIfAborted();
+    const measured = await measureParts(bench);
+    const unjudged = {
+      machine,
+      postgres: { version: postgres.version, settings: postgres.settings, watched: postgres.pid !== null },
+      options,
+      fsync: { before: fsyncBefore, after: measureFsync(folder, FSYNC_MS) },
+      load: { before: loadBefore, after: loadAverage() },
+      ...measured,
+    };
+    const profile =
+      options.profile === undefined
+        ? undefined
+        : summariseProfiles(await readProfiles(options.profile, arms.pidsOf('minutebook')), windows);
+    return { results: { ...unjudged, verdicts: judge(unjudged) }, profile };
+  } finally {
+    signal.removeEventListener('abort', stopEarly);
+    await stopGenerators();
+    await arms.stop();
+    await postgres.stop();
+  }
+}

@@ -1,0 +1,119 @@
+import type { Arm } from './arms.ts';
+import type { Slice } from './load/orders.ts';
+import type { Results } from './results.ts';
+import { rateOf } from './slices.ts';
+import { ratios, type Spread } from './stats.ts';
+import { digits, table } from './table.ts';
+
+/** A bound that the finished server must keep to, and how it stands to it. */
+export type Verdict = {
+  what: string;
+  /** A ratio; null when it was not measured in this run. */
+  measured: Spread | null;
+  atLeast: number;
+  aim: number;
+  /** Whether more is better. */
+  more: boolean;
+};
+
+const CONNECTIONS = 50;
+
+/** Slices of an arm with so many connections. */
+function writes({ write }: Pick<Results, 'write'>, arm: Arm, connections: number): Slice[] {
+  return write.find((one) => one.arm === arm && one.connections === connections)?.slices ?? [];
+}
+
+const rates = (slices: readonly Slice[]): number[] => slices.map(rateOf);
+const p99s = (slices: readonly Slice[]): number[] => slices.map(({ latency }) => latency.p99);
+const p50s = (slices: readonly Slice[]): number[] => slices.map(({ latency }) => latency.p50);
+
+/** Holds what was measured against the bounds. */
+export function judge(results: Omit<Results, 'verdicts'>): Verdict[] {
+  const own = writes(results, 'minutebook', CONNECTIONS);
+  const seed = writes(results, 'seed', CONNECTIONS);
+  const fan = (arm: Arm): number[] =>
+    rates(results.fanout.find((one) => one.arm === arm && one.members === 1_000)?.slices ?? []);
+  const memory = (arm: Arm): number[] =>
+    (results.idle?.memory.find((one) => one.arm === arm)?.rounds ?? []).map(
+      ({ full, empty }) => full - empty,
+    );
+  return [
+    {
+      what: 'audited messages/s, 50 connections, against one INSERT per message (pool on demand)',
+      measured: ratios(rates(own), rates(seed)),
+      atLeast: 30,
+      aim: 60,
+      more: true,
+    },
+    {
+      what: 'its p99 latency against the same',
+      measured: ratios(p99s(own), p99s(seed)),
+      atLeast: 1 / 20,
+      aim: 1 / 60,
+      more: false,
+    },
+    {
+      what: 'a lone sender’s p50 latency against the same',
+      measured: ratios(p50s(writes(results, 'minutebook', 1)), p50s(writes(results, 'seed', 1))),
+      atLeast: 2,
+      aim: 1.2,
+      more: false,
+    },
+    {
+      what: 'audited messages/s, 50 connections, against bare @fastify/websocket echo',
+      measured: ratios(rates(own), rates(writes(results, 'fastify', CONNECTIONS))),
+      atLeast: 0.25,
+      aim: 0.5,
+      more: true,
+    },
+    {
+      what: 'writing while a foreign snapshot stays open, against without',
+      measured: results.snapshot?.ratio ?? null,
+      atLeast: 0.8,
+      aim: 0.95,
+      more: true,
+    },
+    {
+      what: 'resident memory of an idle connection against bare ws',
+      measured: ratios(memory('minutebook'), memory('ws')),
+      atLeast: 1.5,
+      aim: 1.1,
+      more: false,
+    },
+    {
+      what: 'one message to a room of 1,000 against bare ws broadcast',
+      measured: ratios(fan('minutebook'), fan('ws')),
+      atLeast: 0.6,
+      aim: 0.9,
+      more: true,
+    },
+  ];
+}
+
+const factor = (value: number): string => (value < 0.1 ? `1/${digits(1 / value)}` : `${digits(value)} x`);
+
+function standing({ measured, atLeast, aim, more }: Verdict): string {
+  if (measured === null) return 'not measured';
+  const reaches = (bound: number): boolean => (more ? measured.median >= bound : measured.median <= bound);
+  if (reaches(aim)) return 'aim reached';
+  return reaches(atLeast) ? 'met' : 'NOT MET';
+}
+
+export function verdictTable(verdicts: readonly Verdict[]): string {
+  const rows = verdicts.map((verdict) => {
+    const { what, measured, atLeast, aim } = verdict;
+    const range =
+      measured === null || measured.min === measured.max
+        ? ''
+        : `${factor(measured.min)}..${factor(measured.max)}`;
+    return [
+      what,
+      measured === null ? '-' : factor(measured.median),
+      range,
+      factor(atLeast),
+      factor(aim),
+      standing(verdict),
+    ];
+  });
+  return table(['what', 'measured', 'rounds', 'at least', 'aim', ''], rows);
+}

@@ -1,0 +1,141 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Test, test } from 'tap';
+import type { Slice } from '../../bench/load/orders.ts';
+import type { Results } from '../../bench/results.ts';
+import { temporaryFolder } from '../support/app.ts';
+
+const ROOT = join(import.meta.dirname, '../..');
+
+/** Starts the bench with its files below a folder of the test's own. */
+async function startBench(t: Test, ...parameters: string[]) {
+  const folder = await temporaryFolder(t);
+  const child = spawn(process.execPath, [join(ROOT, 'bench/main.ts'), ...parameters], {
+    env: { ...process.env, TMPDIR: folder },
+  });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on('data', (chunk: Buffer) => {
+      output += chunk.toString();
+    });
+  }
+  const exited = once(child, 'exit').then(([code]) => code as number | null);
+  t.teardown(async () => {
+    child.kill('SIGTERM');
+    await exited;
+  });
+  return { child, exited, folder, output: () => output };
+}
+
+const tiny = [
+  ...['--rounds', '2', '--seconds', '0.2', '--warmup', '0.1', '--connections', '1,3', '--rates', '100'],
+  ...['--members', '5', '--idle', '20', '--snapshot-minutes', '0.03', '--hold-seconds', '0.1'],
+];
+
+/** Processes that have the folder in their command line or stand in it. */
+async function processesIn(folder: string): Promise<string[]> {
+  const found: string[] = [];
+  for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
+    const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
+    const environment = await readFile(`/proc/${pid}/environ`, 'utf8').catch(() => '');
+    if (command.includes(folder) || environment.includes(folder)) found.push(command.replaceAll('\0', ' '));
+  }
+  return found;
+}
+
+test('a tiny run measures everything, says so, and leaves nothing behind', {
+  timeout: 170_000,
+}, async (t) => {
+  const json = join(await temporaryFolder(t), 'results.json');
+  const bench = await startBench(t, ...tiny, '--json', json);
+  t.equal(await bench.exited, 0, bench.output());
+  const results = JSON.parse(await readFile(json, 'utf8')) as Results;
+
+  const checkSlice = (slice: Slice, what: string): void => {
+    t.ok(slice.messages > 0, `${what}: messages`);
+    t.ok(slice.seconds >= 0.2, `${what}: seconds`);
+    t.ok(slice.latency.p50 > 0 && slice.latency.p50 <= slice.latency.p99, `${what}: latency`);
+    t.ok(slice.latency.p99 <= slice.latency.max, `${what}: max`);
+    t.ok(slice.used.server >= 0 && slice.used.generator > 0, `${what}: CPU`);
+    t.equal(typeof slice.used.postgres, 'number', `${what}: CPU of Postgres`);
+  };
+  const arms = ['ws', 'fastify', 'seed', 'seed10', 'minutebook'];
+  for (const part of ['write', 'open'] as const) {
+    t.same([...new Set(results[part].map(({ arm }) => arm))].sort(), arms.toSorted(), part);
+    for (const { arm, slices } of results[part]) {
+      t.equal(slices.length, 2);
+      for (const slice of slices) checkSlice(slice, `${part}, ${arm}`);
+    }
+  }
+  t.equal(results.write.length, 10);
+  t.same(results.fanout.map(({ arm }) => arm).sort(), ['minutebook', 'ws']);
+  for (const { arm, slices } of results.fanout)
+    for (const slice of slices) checkSlice(slice, `fanout, ${arm}`);
+
+  const { snapshot, idle } = results;
+  t.equal(snapshot?.before.length, 2);
+  t.equal(snapshot?.end.length, 2);
+  t.equal(snapshot?.after.length, 2);
+  t.ok((snapshot?.ratio?.median ?? 0) > 0);
+  t.same(
+    idle?.memory.map(({ rounds }) => rounds.length),
+    [2, 2],
+  );
+  t.match(idle?.life, {
+    before: { open: 20, closed: {} },
+    join: { count: 20 },
+    message: { count: 20 },
+    exit: 0,
+    after: { open: 0, closed: { 1001: 20 } },
+    left: 0,
+  });
+  t.equal(idle?.life?.connected, idle?.life?.disconnected);
+
+  t.ok(results.fsync.before.p50 > 0 && results.fsync.after.count > 0);
+  t.equal(results.postgres.settings.fsync, 'on');
+  t.match(results.machine.node, /^v24/);
+  t.equal(results.verdicts.length, 7);
+  t.equal(
+    results.verdicts.filter(({ measured }) => measured !== null).length,
+    3,
+    'the snapshot, memory, the lone sender',
+  );
+  t.match(bench.output(), '### Against the bounds');
+  t.match(bench.output(), '| a lone sender');
+
+  t.same(await readdir(bench.folder), [], 'its folder is empty again');
+  t.same(await processesIn(bench.folder), []);
+});
+
+test('Ctrl-C stops everything that it started', async (t) => {
+  const bench = await startBench(
+    t,
+    '--only',
+    'write',
+    '--connections',
+    '2',
+    '--seconds',
+    '1',
+    '--rounds',
+    '1000',
+  );
+  while (!bench.output().includes('round 1')) {
+    await once(bench.child.stderr, 'data');
+    if (bench.child.exitCode !== null) break;
+  }
+  t.ok((await processesIn(bench.folder)).length > 1);
+  bench.child.kill('SIGINT');
+  t.equal(await bench.exited, 1, bench.output());
+  t.match(bench.output(), 'Stopped by SIGINT.');
+  t.same(await readdir(bench.folder), []);
+  t.same(await processesIn(bench.folder), []);
+});
+
+test('an option that is wrong is told at once, with the usage', async (t) => {
+  const bench = await startBench(t, '--only', 'everything');
+  t.equal(await bench.exited, 2);
+  t.match(bench.output(), '--only: “everything” is none of');
+  t.match(bench.output(), '--snapshot-minutes');
+});

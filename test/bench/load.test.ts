@@ -1,0 +1,193 @@
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import { type Test, test } from 'tap';
+import { WebSocketServer } from 'ws';
+import { closed } from '../../bench/load/closed.ts';
+import { closeAll, connectAll } from '../../bench/load/connect.ts';
+import { clientFrame, FrameReader, TEXT } from '../../bench/load/frames.ts';
+import { open } from '../../bench/load/open.ts';
+import { Schedule } from '../../bench/load/schedule.ts';
+
+const serverFrame = (payload: string): Buffer => {
+  const bytes = Buffer.from(payload);
+  const { length } = bytes;
+  if (length < 126) return Buffer.concat([Buffer.from([0x81, length]), bytes]);
+  const header = Buffer.alloc(length < 65_536 ? 4 : 10);
+  header[0] = 0x81;
+  if (length < 65_536) {
+    header[1] = 126;
+    header.writeUInt16BE(length, 2);
+  } else {
+    header[1] = 127;
+    header.writeBigUInt64BE(BigInt(length), 2);
+  }
+  return Buffer.concat([header, bytes]);
+};
+
+test('frames are cut out of the stream wherever it is broken', async (t) => {
+  const payloads = ['', 'short', 'x'.repeat(125), 'y'.repeat(126), 'z'.repeat(70_000), 'end'];
+  const stream = Buffer.concat(payloads.map(serverFrame));
+  for (const size of [1, 2, 3, 7, 1_000, 65_536, stream.length]) {
+    const found: string[] = [];
+    const reader = new FrameReader((opcode, bytes, start, end) => {
+      t.equal(opcode, TEXT);
+      found.push(Buffer.from(bytes.slice(start, end)).toString());
+    });
+    // As a socket does it: the same memory for every piece.
+    const memory = Buffer.alloc(size);
+    for (let at = 0; at < stream.length; at += size) {
+      const length = stream.copy(memory, 0, at, at + size);
+      reader.push(memory.subarray(0, length));
+    }
+    t.same(found, payloads, `in pieces of ${size}`);
+  }
+});
+
+test('messages are due at fixed times, whatever became of those before', async (t) => {
+  const schedule = new Schedule(1_000, 100, 3);
+  const sent: [number, number][] = [];
+  const send = (connection: number, dueAt: number): void => {
+    sent.push([connection, dueAt]);
+  };
+  schedule.takeDue(999, send);
+  t.same(sent, []);
+  schedule.takeDue(1_000, send);
+  t.same(sent, [[0, 1_000]]);
+  t.equal(schedule.dueAt, 1_010);
+  // Late: all that were due meanwhile go out, each with its own time.
+  schedule.takeDue(1_035, send);
+  t.same(sent.slice(1), [
+    [1, 1_010],
+    [2, 1_020],
+    [0, 1_030],
+  ]);
+});
+
+test('a long plan does not drift', async (t) => {
+  const schedule = new Schedule(0, 3_000, 50);
+  let last = 0;
+  let count = 0;
+  schedule.takeDue(600_000 - 0.01, (_, dueAt) => {
+    last = dueAt;
+    count += 1;
+  });
+  t.equal(count, 1_800_000);
+  t.ok(Math.abs(last - (600_000 - 1 / 3)) < 0.001, String(last));
+});
+
+/** A server that answers each message as told. */
+async function serve(
+  t: Test,
+  answer: (text: string, reply: (text: string) => void, pause: () => void) => void,
+): Promise<number> {
+  const server = new WebSocketServer({ port: 0, host: '127.0.0.1' });
+  server.on('connection', (socket) =>
+    socket.on('message', (data) =>
+      answer(
+        data.toString(),
+        (text) => socket.send(text),
+        () => socket.terminate(),
+      ),
+    ),
+  );
+  t.teardown(() => server.close());
+  await once(server, 'listening');
+  return (server.address() as AddressInfo).port;
+}
+
+const watched = { server: process.pid, postgres: null };
+
+test('what the load sends is what a WebSocket server understands', async (t) => {
+  const texts: string[] = [];
+  const port = await serve(t, (text, reply) => {
+    texts.push(text);
+    reply(text);
+  });
+  const target = { port, secret: null, chat: false };
+  const slice = await closed({ target, connections: 2, warmMs: 20, ms: 100, watched });
+  t.ok(slice.messages > 0);
+  t.ok(slice.latency.p50 > 0 && slice.latency.p50 <= slice.latency.p99);
+  t.ok(slice.used.server > 0 || slice.seconds < 1);
+  for (const text of new Set(texts)) {
+    t.equal(Buffer.byteLength(text), 100);
+    t.match(JSON.parse(text), { type: 'message' });
+  }
+  t.equal(new Set(texts).size, 2);
+});
+
+test('a closed loop fails when a message is refused, or the server goes away', async (t) => {
+  const order = { connections: 1, warmMs: 1_000, ms: 1_000, watched };
+  const refusing = await serve(t, (_, reply) => reply('{"type":"error","code":"rate_limited"}'));
+  await t.rejects(
+    closed({ target: { port: refusing, secret: null, chat: false }, ...order }),
+    /rate_limited/,
+  );
+  const leaving = await serve(t, (_text, _reply, leave) => leave());
+  await t.rejects(
+    closed({ target: { port: leaving, secret: null, chat: false }, ...order }),
+    /closed a connection/,
+  );
+});
+
+test('an open loop counts the waiting from the time a message was due', async (t) => {
+  // It stands still for 200 ms with the first message after the first 100 ms: those due meanwhile wait with it.
+  let stoodStill = false;
+  const startedAt = performance.now();
+  const port = await serve(t, (text, reply) => {
+    if (!stoodStill && performance.now() - startedAt > 200) {
+      stoodStill = true;
+      for (const end = performance.now() + 200; performance.now() < end; );
+    }
+    reply(text);
+  });
+  const target = { port, secret: null, chat: false };
+  const slice = await open({
+    target,
+    connections: 4,
+    rate: 100,
+    graceMs: 1_000,
+    warmMs: 50,
+    ms: 1_000,
+    watched,
+  });
+  t.equal(slice.latency.count, 100);
+  t.equal(slice.unanswered, 0);
+  t.ok(slice.latency.max > 150, `max ${slice.latency.max} ms`);
+  t.equal(slice.late.count, 100);
+});
+
+test('what is never answered counts with the time it waited', async (t) => {
+  const port = await serve(t, () => {});
+  const target = { port, secret: null, chat: false };
+  const slice = await open({ target, connections: 2, rate: 100, graceMs: 100, warmMs: 0, ms: 200, watched });
+  t.equal(slice.unanswered, 20);
+  t.equal(slice.latency.count, 20);
+  t.ok(slice.latency.max >= 290, `max ${slice.latency.max} ms`);
+});
+
+test('a refused handshake is told with the server’s answer', async (t) => {
+  const server = new WebSocketServer({ port: 0, host: '127.0.0.1', verifyClient: () => false });
+  t.teardown(() => server.close());
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  await t.rejects(
+    connectAll({ port, secret: null, chat: false }, 3, () => ''),
+    /refused: HTTP\/1.1 401/,
+  );
+});
+
+test('connections are closed in good order', async (t) => {
+  const server = new WebSocketServer({ port: 0, host: '127.0.0.1' });
+  t.teardown(() => server.close());
+  const codes: number[] = [];
+  server.on('connection', (socket) => socket.on('close', (code) => codes.push(code)));
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  const clients = await connectAll({ port, secret: null, chat: false }, 3, () => '');
+  await closeAll(clients);
+  t.same(codes, [1000, 1000, 1000]);
+});
+
+test('a frame that is too long for the load is refused', async (t) => {
+  t.throws(() => clientFrame(TEXT, Buffer.alloc(65_536)), /64 KiB/);
+});
