@@ -15,11 +15,11 @@ export type Row = {
   /** Without these it is skipped, and says so. */
   needs?: readonly Tool[];
   world?: WorldOptions;
-  /** Brings the fault about. */
+  /** Brings the fault about; may say by `world.onHeal` how it is undone. */
   strike: (world: World) => Promise<unknown>;
   /** How long it lasts. Unless given: until three senders were refused and every server has said that it is not ready. */
   lasts?: (world: World, since: number) => Promise<unknown>;
-  /** Ends the fault; resolves when the database is there again. Not given for a blow that ends by itself. */
+  /** Ends the fault, after what `strike` said; resolves when the database is there again. */
   heal?: (world: World) => Promise<unknown>;
   /** What senders may be told while it lasts, of which at least one must be; undefined: nobody need be refused. */
   refusals?: readonly ErrorCode[];

@@ -41,6 +41,7 @@ async function suffer(t: Test, row: Row, world: World): Promise<number | undefin
   await row.strike(world);
   if (row.lasts !== undefined) await row.lasts(world, since);
   else if (row.refusals !== undefined) await untilRefused(row, world, since);
+  await world.heal();
   await row.heal?.(world);
   const healedAt = performance.now();
   await until(

@@ -15,8 +15,8 @@ export type WorldOptions = {
   instances?: number;
   /** Whether they reach it through a proxy of ours. */
   proxied?: boolean;
-  /** A cluster of its own in place of the one given. */
-  cluster?: ClusterOptions;
+  /** Makes what a cluster of its own needs, in place of the one given; `disk`: where its files are, to be filled. */
+  cluster?: (t: Test) => Promise<ClusterOptions & { disk?: string }>;
   /** Environment variables of the servers. */
   env?: Record<string, string>;
   load?: Pick<LoadOptions, 'clients' | 'rate' | 'fillerLength'>;
@@ -41,6 +41,10 @@ export class World {
   readonly url: string;
   readonly history = new History();
   readonly instances: Instance[] = [];
+  /** Where the files of a cluster of its own are; empty for a shared one. */
+  disk = '';
+  /** What undoes the fault, in the order of doing it. */
+  readonly #healers: (() => Promise<unknown>)[] = [];
   readonly #proxy: DatabaseProxy | undefined;
   readonly #env: Record<string, string>;
   #load: Load | undefined;
@@ -61,19 +65,30 @@ export class World {
 
   /** Builds it, and lets people talk until all are in their rooms. */
   static async create(t: Test, shared: Cluster | undefined, options: WorldOptions = {}): Promise<World> {
-    const own = options.cluster !== undefined || shared === undefined;
-    const cluster = own ? await Cluster.create(t, options.cluster) : shared;
+    const own = await options.cluster?.(t);
+    const cluster = own === undefined && shared !== undefined ? shared : await Cluster.create(t, own);
     const name = `faults_${++databases}`;
     await query(cluster.url, `create database ${name} template template0`);
     const url = databaseUrl(name, cluster.url);
     const between = options.proxied === true ? await proxy(t, url) : undefined;
     const world = new World(t, cluster, url, between, options.env ?? {});
+    world.disk = own?.disk ?? '';
     for (let n = 0; n < (options.instances ?? 1); n += 1) await world.startInstance();
     const { history } = world;
     world.#load = await Load.start({ ...options.load, history, tokenFor, targets: () => world.targets });
     t.teardown(() => world.load.stop());
     await world.load.settled();
     return world;
+  }
+
+  /** Says how a part of the fault is undone. */
+  onHeal(undo: () => Promise<unknown>): void {
+    this.#healers.push(undo);
+  }
+
+  /** Undoes the fault, the last part first. */
+  async heal(): Promise<void> {
+    for (const undo of this.#healers.splice(0).reverse()) await undo();
   }
 
   get load(): Load {
