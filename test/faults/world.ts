@@ -24,6 +24,9 @@ export type WorldOptions = {
 
 const EXPIRES = '24h';
 
+/** What every server is told, beside where its database is. */
+export const SERVER_ENV = { JWT_SECRET: SECRET, LOG_LEVEL: 'warn', LIMIT_FRAMES_PER_SECOND: '0' };
+
 export const tokenFor = (user: string, scope = 'chat'): Promise<string> =>
   new SignJWT({ scope })
     .setProtectedHeader({ alg: 'HS256' })
@@ -121,9 +124,7 @@ export class World {
   async startInstance(env: Record<string, string> = {}, dataDir?: string): Promise<Instance> {
     const all = {
       DATABASE_URL: this.#proxy?.url ?? this.url,
-      JWT_SECRET: SECRET,
-      LOG_LEVEL: 'warn',
-      LIMIT_FRAMES_PER_SECOND: '0',
+      ...SERVER_ENV,
       ...this.#env,
       ...env,
     };

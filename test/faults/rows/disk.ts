@@ -93,10 +93,18 @@ export const disk: readonly Row[] = [
       load: { fillerLength: 2_000 },
     },
     strike: async (world) => {
+      // As a standby that is gone does, a slot keeps all WAL, so that no segment can be used again.
+      await world.sql(`select pg_create_physical_replication_slot('gone', true)`);
+      world.onHeal(() => world.sql(`select pg_drop_replication_slot('gone')`));
+      world.onHeal(() => makeSpace(world));
       await fillDisk(world.disk);
-      // What is kept ready for the next segments is used up first.
-      await world.sql('select pg_switch_wal()').catch(() => {});
+      const use = `select pg_logical_emit_message(true, 'faults', repeat('x', 200000))`;
+      await until('no more WAL can be written', () =>
+        world.sql(use).then(
+          () => false,
+          () => true,
+        ),
+      );
     },
-    heal: makeSpace,
   },
 ];
