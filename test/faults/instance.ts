@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Test } from 'tap';
 import { until } from '../support/client.ts';
-import { type RunningServer, startServer } from '../support/server.ts';
+import { type RunningServer, type ServerOptions, startServer } from '../support/server.ts';
 import { isAlive, signal } from './cluster.ts';
 
 const POLL_MS = 100;
@@ -26,8 +26,8 @@ export class Instance {
   }
 
   /** Starts a server; ended when the test ends, whatever state a fault has left it in. */
-  static async start(t: Test, env: Record<string, string>, dataDir?: string): Promise<Instance> {
-    const server = await startServer(t, { env, ...(dataDir === undefined ? {} : { dataDir }) });
+  static async start(t: Test, options: ServerOptions): Promise<Instance> {
+    const server = await startServer(t, options);
     const instance = new Instance(server);
     // Runs before the teardown of startServer, which waits for its end.
     t.teardown(() => instance.#abandon());

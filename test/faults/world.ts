@@ -5,6 +5,7 @@ import { SECRET } from '../support/app.ts';
 import { until } from '../support/client.ts';
 import { databaseUrl, query } from '../support/postgres.ts';
 import { type Proxy as DatabaseProxy, proxy } from '../support/proxy.ts';
+import type { ServerOptions } from '../support/server.ts';
 import { Cluster, type ClusterOptions } from './cluster.ts';
 import { History } from './history.ts';
 import { Instance } from './instance.ts';
@@ -121,14 +122,14 @@ export class World {
   }
 
   /** One server more; people learn of it by themselves. */
-  async startInstance(env: Record<string, string> = {}, dataDir?: string): Promise<Instance> {
+  async startInstance({ env = {}, ...options }: ServerOptions = {}): Promise<Instance> {
     const all = {
       DATABASE_URL: this.#proxy?.url ?? this.url,
       ...SERVER_ENV,
       ...this.#env,
       ...env,
     };
-    const instance = await Instance.start(this.t, all, dataDir);
+    const instance = await Instance.start(this.t, { ...options, env: all });
     this.instances.push(instance);
     await instance.untilReady();
     return instance;

@@ -70,7 +70,7 @@ export const instances: readonly Row[] = [
         );
         await world.sql(`create database ${name} template template0`);
         const env = { ...SERVER_ENV, DATABASE_URL: databaseUrl(name, world.url) };
-        const started = await Promise.all([0, 1, 2].map(() => Instance.start(world.t, env)));
+        const started = await Promise.all([0, 1, 2].map(() => Instance.start(world.t, { env })));
         await Promise.all(started.map((instance) => instance.untilReady()));
         world.t.equal(
           new Set(started.map((instance) => instance.name)).size,

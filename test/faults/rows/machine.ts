@@ -1,10 +1,11 @@
 import { execFile } from 'node:child_process';
-import { mkdir, readdir, rmdir, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { temporaryFolder } from '../../support/app.ts';
 import { until } from '../../support/client.ts';
 import { Crowd } from '../crowd.ts';
+import type { Instance } from '../instance.ts';
 import type { Row } from '../row.ts';
 import { FAKETIME, MEMORY_CGROUP } from '../tools.ts';
 import type { World } from '../world.ts';
@@ -15,18 +16,22 @@ const MIB = 1024 * 1024;
 const limitFiles = (pid: number, limit: string): Promise<unknown> =>
   run('prlimit', ['--pid', `${pid}`, `--nofile=${limit}`]);
 
-/** Puts a server into a cgroup of its own with hardly more memory than it has now. */
-async function starve(world: World): Promise<void> {
-  const { instance } = world;
-  const group = join(MEMORY_CGROUP, `minutebook-${instance.pid}`);
+/** Starts a server in a cgroup of its own, and leaves it hardly more memory than it has then. */
+async function startStarved(world: World): Promise<Instance> {
+  const group = join(MEMORY_CGROUP, `minutebook-${process.pid}`);
   await mkdir(group);
   world.t.teardown(() => rmdir(group));
-  // What it has now counts as well.
-  await writeFile(join(group, 'memory.move_charge_at_immigrate'), '3');
-  await writeFile(join(group, 'cgroup.procs'), `${instance.pid}`);
-  const limit = (await instance.memory('VmRSS')) * 1024 + 8 * MIB;
-  await writeFile(join(group, 'memory.limit_in_bytes'), `${limit}`);
-  instance.doomed = true;
+  const start = `echo $$ > ${group}/cgroup.procs; exec ${process.execPath} src/server.ts`;
+  const instance = await world.startInstance({ command: ['sh', '-c', start] });
+  const used = Number(await readFile(join(group, 'memory.usage_in_bytes'), 'utf8'));
+  await writeFile(join(group, 'memory.limit_in_bytes'), `${used + 4 * MIB}`);
+  return instance;
+}
+
+/** Moves some people, so that some are on each server. */
+async function mingle(world: World): Promise<void> {
+  for (const participant of world.load.participants.slice(0, 5)) participant.drop();
+  await world.load.settled();
 }
 
 /** Faults of the machine that a server runs on. */
@@ -39,16 +44,15 @@ export const machine: readonly Row[] = [
     strike: async (world) => {
       const clock = join(await temporaryFolder(world.t), 'clock');
       await writeFile(clock, '+0');
-      await world.startInstance({
+      const env = {
         LD_PRELOAD: FAKETIME ?? '',
         FAKETIME_TIMESTAMP_FILE: clock,
         FAKETIME_NO_CACHE: '1',
         // Else Node sees its timers go back, and gives up.
         FAKETIME_DONT_FAKE_MONOTONIC: '1',
-      });
-      // To it and back again, so that some are on either.
-      for (const participant of world.load.participants.slice(0, 5)) participant.drop();
-      await world.load.settled();
+      };
+      await world.startInstance({ env });
+      await mingle(world);
       for (const [jump, seconds] of [
         ['+3600', 3_600],
         ['-120', -120],
@@ -69,12 +73,13 @@ export const machine: readonly Row[] = [
     title: 'the kernel kills a server for want of memory',
     expected: 'as kill -9: another one ends its sessions, nothing acknowledged is lost',
     needs: ['a memory cgroup (version 1)'],
-    world: { instances: 2 },
     strike: async (world) => {
-      await starve(world);
+      const victim = await startStarved(world);
+      await mingle(world);
+      victim.doomed = true;
       // People who come need memory.
-      const crowd = await Crowd.gather(world, { size: 300, target: () => world.instance.server.url });
-      world.t.equal(await world.instance.server.exited, 'SIGKILL', 'it was killed');
+      const crowd = await Crowd.gather(world, { size: 500, target: () => victim.server.url });
+      world.t.equal(await victim.server.exited, 'SIGKILL', 'it was killed');
       await crowd.disperse();
     },
   },
