@@ -27,6 +27,8 @@ export type Row = {
   recoversInMs?: number;
   /** Whether a message may wait for more than 5 s for its answer, because its server stands still. */
   answersMayBeLate?: true;
+  /** Nobody pages through the log meanwhile: large pages would drown what the row measures. */
+  unread?: true;
   /** More that must be so, once people talk again. */
   afterwards?: (world: World, since: number) => Promise<unknown>;
 };
