@@ -7,7 +7,8 @@ import { databaseUrl, query } from '../support/postgres.ts';
 import { type Proxy as DatabaseProxy, proxy } from '../support/proxy.ts';
 import type { ServerOptions } from '../support/server.ts';
 import { Cluster, type ClusterOptions } from './cluster.ts';
-import { History } from './history.ts';
+import { dumpLog } from './dump.ts';
+import { type Entry, History, type Log } from './history.ts';
 import { Instance } from './instance.ts';
 import { Load, type LoadOptions } from './load.ts';
 
@@ -35,6 +36,9 @@ export const tokenFor = (user: string, scope = 'chat'): Promise<string> =>
     .setExpirationTime(EXPIRES)
     .sign(new TextEncoder().encode(SECRET));
 
+/** What happened under one history of the log, and that log. `open`: its sessions went on beyond its end. */
+export type Chapter = { entries: Entry[]; log: Log; open: boolean };
+
 let databases = 0;
 
 /** What a fault strikes: a Postgres, servers on it, and people who talk through them. */
@@ -45,6 +49,8 @@ export class World {
   readonly url: string;
   readonly history = new History();
   readonly instances: Instance[] = [];
+  /** Histories that are over, because the database was put back. */
+  readonly chapters: Chapter[] = [];
   /** Where the files of a cluster of its own are; empty for a shared one. */
   disk = '';
   /** What undoes the fault, in the order of doing it. */
@@ -141,6 +147,12 @@ export class World {
     values: unknown[] = [],
   ): Promise<Row[]> {
     return query<Row>(this.url, text, values);
+  }
+
+  /** Sets what happened so far aside, with the log as it is now; what follows belongs to another history. */
+  async endChapter({ open }: Pick<Chapter, 'open'>): Promise<void> {
+    const log = await dumpLog(this);
+    this.chapters.push({ entries: this.history.entries.splice(0), log, open });
   }
 
   /** A connection of our own to the database, for as long as the row lasts. */

@@ -8,9 +8,22 @@ import { latency } from './latency.ts';
 import { machine } from './machine.ts';
 import { network } from './network.ts';
 import { none } from './none.ts';
+import { restore } from './restore.ts';
 import { settings } from './settings.ts';
 
-const all = [none, crash, database, network, latency, settings, disk, machine, clients, instances].flat();
+const all = [
+  none,
+  crash,
+  database,
+  network,
+  latency,
+  settings,
+  restore,
+  disk,
+  machine,
+  clients,
+  instances,
+].flat();
 
 /** Every fault that is tried, in the order of their numbers. */
 export const rows: readonly Row[] = all.toSorted((one, other) =>
