@@ -233,3 +233,18 @@ test('a batch that is refused does not hold up the next', async (t) => {
   t.equal(await first, 'audit_unavailable');
   t.match(await second, { seq: 0 });
 });
+
+test('an aborted group refuses what waits and what comes; the batch under way is answered', async (t) => {
+  const { group, add, batches, begun, commit } = gated();
+  const first = add('a');
+  await begun(1);
+  const waiting = add('b');
+  group.abort();
+  t.equal(await codeOf(waiting), 'audit_unavailable');
+  t.equal(await codeOf(add('c')), 'audit_unavailable');
+  t.equal(group.queued, 0);
+  await commit(0);
+  t.match(await first, { seq: 0 });
+  await group.close();
+  t.strictSame(batches, [['a']]);
+});
