@@ -115,21 +115,33 @@ async function appendBatch(
   return { first_seq: Number(row.first_seq), timestamp: row.at };
 }
 
+/** What `audit_join` and `audit_renew` give. */
+const LEASE_MS = 10_000;
+
 /** One instance’s hand on the log: appends under its term, and takes a new term when told to. */
 export class PostgresLogStore implements LogStore {
   readonly #db: Db;
   readonly id: string;
   #term: number;
+  /** When the last lease was asked for, in milliseconds of the monotonic clock. */
+  #leasedAt: number;
 
-  private constructor(db: Db, id: string, term: number) {
+  private constructor(db: Db, id: string, term: number, leasedAt: number) {
     this.#db = db;
     this.id = id;
     this.#term = term;
+    this.#leasedAt = leasedAt;
+  }
+
+  /** How long the lease lasts at least, in milliseconds; 0 when it may have run out. */
+  get leaseLeftMs(): number {
+    return Math.max(0, this.#leasedAt + LEASE_MS - performance.now());
   }
 
   /** Registers the instance as a writer. */
   static async join(db: Db, id: string): Promise<PostgresLogStore> {
-    return new PostgresLogStore(db, id, await joinWriters(db, id));
+    const askedAt = performance.now();
+    return new PostgresLogStore(db, id, await joinWriters(db, id), askedAt);
   }
 
   append(number: number, batch: readonly PendingEvent[]): Promise<BatchReceipt> {
@@ -150,14 +162,18 @@ export class PostgresLogStore implements LogStore {
   }
 
   async rejoin(): Promise<void> {
+    const askedAt = performance.now();
     this.#term = await onConnection(this.#db, (connection) => joinWriters(connection, this.id));
+    this.#leasedAt = askedAt;
   }
 
   /** Prolongs the lease, taking a new term if it has run out. */
   async renew(): Promise<void> {
+    const askedAt = performance.now();
     const term = this.#term;
     const renewed = await onConnection(this.#db, (connection) => renewLease(connection, this.id, term));
-    if (!renewed) await this.rejoin();
+    if (renewed) this.#leasedAt = askedAt;
+    else await this.rejoin();
   }
 
   /** Appends an event and takes it back, to see whether the log can be written; leaves no gap and no row. */

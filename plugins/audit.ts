@@ -5,7 +5,7 @@ import type { FastifyInstance } from 'fastify';
 import fp from 'fastify-plugin';
 import { makePartitions, PostgresLogStore } from '../db/append.ts';
 import { readIdentity } from '../db/events.ts';
-import { BatchCommitter } from '../src/core/commit-batch.ts';
+import { type Attempt, BatchCommitter } from '../src/core/commit-batch.ts';
 import { type CodedError, OutcomeUnknownError, type Receipt } from '../src/core/errors.ts';
 import { type Draft, prepareEvent } from '../src/core/events.ts';
 import { GroupCommit } from '../src/core/group-commit.ts';
@@ -39,6 +39,20 @@ const SURE_RETRY_MS = 250;
 
 export type AuditOptions = { version: string };
 
+/** What the writing of the log is at, for whoever measures. */
+export type AuditStats = {
+  /** Events that wait for their batch, and their bytes. */
+  queuedEvents: number;
+  queuedBytes: number;
+  /** Events refused because the queue was full, since the start. */
+  queueRefused: number;
+  /** How long the oldest unanswered event has waited, in milliseconds. */
+  oldestWaitMs: number;
+  sparePartitions: number;
+  /** How long the lease lasts at least without another renewal, in milliseconds; 0: it has run out. */
+  leaseLeftMs: number;
+};
+
 export type Audit = {
   /** The name of this process in the log. */
   instance: string;
@@ -57,6 +71,9 @@ export type Audit = {
   recordSurely: (draft: Draft) => Promise<Receipt>;
   /** Calls back with the events of each batch that this instance committed, before any caller is answered. */
   onCommit: (listener: (events: AuditEvent[]) => void) => void;
+  /** Calls back after each attempt to append a batch. The listener must not throw. */
+  onAttempt: (listener: (attempt: Attempt) => void) => void;
+  stats: () => AuditStats;
   /** Whether the last that was tried on the log failed; asks nobody. */
   isTroubled: () => boolean;
   /** Asks the database whether the log can be written now: null when it can, or the reason why not. */
@@ -87,6 +104,7 @@ export default fp(
     const { epoch, cursorKey } = await readIdentity(write);
     const store = await PostgresLogStore.join(write, instance);
     const listeners: ((events: AuditEvent[]) => void)[] = [];
+    const observers: ((attempt: Attempt) => void)[] = [];
     const ended = new AbortController();
     let spare = SPARE_PARTITIONS;
     /** Whether the last renewal of the lease failed. */
@@ -102,6 +120,9 @@ export default fp(
       deadlineMs: DEADLINE_MS,
       attemptMs: ATTEMPT_MS,
       signal: ended.signal,
+      observe: (attempt) => {
+        for (const observer of observers) observer(attempt);
+      },
     });
     const group = new GroupCommit({
       ...LIMITS,
@@ -184,6 +205,15 @@ export default fp(
       record,
       recordSurely,
       onCommit: (listener) => listeners.push(listener),
+      onAttempt: (listener) => observers.push(listener),
+      stats: () => ({
+        queuedEvents: group.queued,
+        queuedBytes: group.queuedBytes,
+        queueRefused: group.refused,
+        oldestWaitMs: group.oldestWaitMs,
+        sparePartitions: spare,
+        leaseLeftMs: store.leaseLeftMs,
+      }),
       isTroubled: () => renewalFailed || committer.trouble !== null || committer.waitingMs > OVERDUE_MS,
       check,
       warnings: () => [

@@ -40,6 +40,8 @@ export class Tail {
   /** Reads of the database under way, for the tail itself and for subscribers that fell behind. */
   readonly #reads = new Set<Promise<AuditEvent[]>>();
   #closed = false;
+  /** When the database last answered a read, in milliseconds of the monotonic clock. */
+  #readAt = performance.now();
 
   constructor(options: TailOptions) {
     this.#options = options;
@@ -49,6 +51,16 @@ export class Tail {
   /** The first seq that is not known yet. */
   get next(): number {
     return this.#next;
+  }
+
+  /** How long ago the database last answered a read, in milliseconds. */
+  get readAgeMs(): number {
+    return performance.now() - this.#readAt;
+  }
+
+  /** How many follow the log. */
+  get subscriptions(): number {
+    return this.#subscriptions.size;
   }
 
   /** Takes events that this instance committed: contiguous and in order, but not necessarily the next ones. */
@@ -118,7 +130,9 @@ export class Tail {
     const page = this.#options.read(from, PAGE);
     this.#reads.add(page);
     try {
-      return await page;
+      const events = await page;
+      this.#readAt = performance.now();
+      return events;
     } catch (error) {
       this.#options.onError(error);
       return [];
