@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import fp from 'fastify-plugin';
-import { createClient, type Db, type Purpose } from '../db/client.ts';
+import { createClient, type Db, openPool, type PoolStats, type Purpose } from '../db/client.ts';
 import { startEmbedded } from '../db/embedded/index.ts';
 import { migrate } from '../db/migrate.ts';
 import { checkDatabase, type DatabaseFacts } from '../db/self-check.ts';
@@ -18,7 +18,14 @@ export type DatabaseOptions = {
 };
 
 /** The database, by what one wants of it, so that reading never queues in front of writing. */
-export type DatabaseHandle = { write: Db; tail: Db; read: Db; facts: DatabaseFacts };
+export type DatabaseHandle = {
+  write: Db;
+  tail: Db;
+  read: Db;
+  facts: DatabaseFacts;
+  /** The connections, by purpose. */
+  pools: () => Record<'write' | 'tail' | 'read', PoolStats>;
+};
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -41,9 +48,18 @@ export default fp(
               fastify.log.error({ exitCode }, 'the embedded Postgres ended; restarting it'),
           })
         : undefined;
-    const open = (purpose: Purpose) =>
-      createClient({ url: url ?? embedded?.url ?? '', applicationName, purpose, onError });
-    const [write, tail, read] = [open('write'), open('tail'), open('read')];
+    const settings = (purpose: Purpose) => ({
+      url: url ?? embedded?.url ?? '',
+      applicationName,
+      purpose,
+      onError,
+    });
+    const pools = {
+      write: openPool(settings('write')),
+      tail: openPool(settings('tail')),
+      read: openPool(settings('read')),
+    };
+    const [write, tail, read] = [pools.write.db, pools.tail.db, pools.read.db];
     fastify.addHook('onClose', async () => {
       closing = true;
       const closed = Promise.all([write.destroy(), tail.destroy(), read.destroy()]);
@@ -55,7 +71,7 @@ export default fp(
     async function prepare(): Promise<DatabaseFacts> {
       // Before anything is changed in a database that is then refused.
       const facts = await checkDatabase(write);
-      const patient = open('migrate');
+      const patient = createClient(settings('migrate'));
       try {
         const applied = await migrate(patient);
         if (applied.length > 0) fastify.log.info({ applied }, 'the schema was brought up to date');
@@ -69,7 +85,13 @@ export default fp(
       if (error instanceof SetupError) throw error;
       throw new SetupError(`The database cannot be used: ${error.message}. Check DATABASE_URL.`, error);
     });
-    fastify.decorate('database', { write, tail, read, facts });
+    fastify.decorate('database', {
+      write,
+      tail,
+      read,
+      facts,
+      pools: () => ({ write: pools.write.stats(), tail: pools.tail.stats(), read: pools.read.stats() }),
+    });
   },
   { name: 'database', dependencies: ['errors'] },
 );
