@@ -1,9 +1,11 @@
 import { randomUUID } from 'node:crypto';
+import { join } from 'node:path';
 import Fastify, { type FastifyInstance } from 'fastify';
 import auditPlugin from '../plugins/audit.ts';
 import auth from '../plugins/auth.ts';
 import chat from '../plugins/chat/index.ts';
 import database from '../plugins/database.ts';
+import disk from '../plugins/disk.ts';
 import errors, { answerMalformed, isHandshake, sendProblem, toCodedError } from '../plugins/errors.ts';
 import openapi from '../plugins/openapi.ts';
 import refusals from '../plugins/refusals.ts';
@@ -76,6 +78,9 @@ async function registerAll(app: FastifyInstance, config: Config): Promise<void> 
     url: config.databaseUrl,
     dataDir: config.dataDir,
     applicationName: `minutebook ${version}`,
+  });
+  await app.register(disk, {
+    folder: config.databaseUrl === undefined ? join(config.dataDir, 'postgres') : undefined,
   });
   await app.register(auth, {
     secret: new TextEncoder().encode(config.jwtSecret ?? (await developmentSecret(config.dataDir))),

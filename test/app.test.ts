@@ -8,6 +8,7 @@ const OURS = [
   'validation',
   'openapi',
   'database',
+  'disk',
   'auth',
   'audit',
   'tail',
