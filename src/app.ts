@@ -7,6 +7,7 @@ import chat from '../plugins/chat/index.ts';
 import database from '../plugins/database.ts';
 import disk from '../plugins/disk.ts';
 import errors, { answerMalformed, isHandshake, sendProblem, toCodedError } from '../plugins/errors.ts';
+import metrics from '../plugins/metrics/index.ts';
 import openapi from '../plugins/openapi.ts';
 import refusals from '../plugins/refusals.ts';
 import tail from '../plugins/tail.ts';
@@ -14,6 +15,7 @@ import validation from '../plugins/validation.ts';
 import websocket from '../plugins/websocket.ts';
 import auditRoutes from '../routes/audit.ts';
 import healthRoutes from '../routes/health.ts';
+import metricsRoutes from '../routes/metrics.ts';
 import type { Config } from './config.ts';
 import { developmentSecret } from './development.ts';
 import { loggerOptions } from './logger.ts';
@@ -96,4 +98,6 @@ async function registerAll(app: FastifyInstance, config: Config): Promise<void> 
   await app.register(chat, { limits: config.limits });
   await app.register(auditRoutes);
   await app.register(healthRoutes);
+  await app.register(metrics, { version });
+  await app.register(metricsRoutes, { host: config.host, port: config.metricsPort });
 }

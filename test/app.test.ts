@@ -17,6 +17,8 @@ const OURS = [
   'chat',
   'audit-routes',
   'health-routes',
+  'metrics',
+  'metrics-routes',
 ];
 
 test('the plugins are registered in this order', async (t) => {
