@@ -31,6 +31,7 @@ test('every operation is described, with all its errors', async (t) => {
     '/audit/{seq}',
     '/health/live',
     '/health/ready',
+    '/metrics',
     '/ws',
   ]);
   for (const [path, operations] of Object.entries(document.paths)) {

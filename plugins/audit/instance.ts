@@ -3,7 +3,7 @@ import { hostname } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type History, PostgresLogStore, type Renewal } from '../../db/append.ts';
 import type { Db } from '../../db/client.ts';
-import { BatchCommitter } from '../../src/core/commit-batch.ts';
+import { type Attempt, BatchCommitter } from '../../src/core/commit-batch.ts';
 import { type CodedError, OutcomeUnknownError, type Receipt } from '../../src/core/errors.ts';
 import { type Draft, prepareEvent } from '../../src/core/events.ts';
 import { GroupCommit } from '../../src/core/group-commit.ts';
@@ -39,6 +39,8 @@ export type InstanceOptions = {
   seen: ReadonlyMap<string, number>;
   /** Called with the events of each batch that is known to be durable, in order, before any caller is answered. */
   onCommit: (events: AuditEvent[]) => void;
+  /** Called after each attempt to append a batch; must not throw. */
+  onAttempt: (attempt: Attempt) => void;
   /** Called with what is known of the log: the number after its last event. */
   onKnown: (epoch: string, nextSeq: number) => void;
   /** Called when it has recorded the ends of what a lost instance had open. */
@@ -46,6 +48,19 @@ export type InstanceOptions = {
   /** Called once, when it can answer for its sessions no more; they are ended by whoever reaps it. */
   onLost: (reason: string) => void;
   onWarning: (message: string) => void;
+};
+
+/** What the writing of the log is at, for whoever measures. */
+export type InstanceStats = {
+  /** Events that wait for their batch, and their bytes. */
+  queuedEvents: number;
+  queuedBytes: number;
+  /** Events refused because the queue was full, since the start. */
+  queueRefused: number;
+  /** How long the oldest unanswered event has waited, in milliseconds. */
+  oldestWaitMs: number;
+  /** How long the lease lasts at least without another renewal, in milliseconds; 0: it has run out. */
+  leaseLeftMs: number;
 };
 
 const newName = (): string =>
@@ -93,6 +108,7 @@ export class Instance {
       deadlineMs: DEADLINE_MS,
       attemptMs: ATTEMPT_MS,
       signal: this.#ended.signal,
+      observe: options.onAttempt,
     });
     this.#group = new GroupCommit({
       ...LIMITS,
@@ -135,6 +151,17 @@ export class Instance {
     // Another connection may well be answered; this one is not, and messages wait for it.
     if (this.#committer.waitingMs > OVERDUE_MS) return 'the database has not answered an append';
     return this.#committer.trouble ?? this.#renewalTrouble;
+  }
+
+  /** What waits, and how long the lease lasts. */
+  get stats(): InstanceStats {
+    return {
+      queuedEvents: this.#group.queued,
+      queuedBytes: this.#group.queuedBytes,
+      queueRefused: this.#group.refused,
+      oldestWaitMs: this.#group.oldestWaitMs,
+      leaseLeftMs: this.#store.lease.remainingMs,
+    };
   }
 
   get isLost(): boolean {

@@ -2,7 +2,7 @@ import type { Duplex } from 'node:stream';
 import type { WebSocket } from 'ws';
 import type { ErrorCode } from '../../src/core/errors.ts';
 import { isStorable } from '../../src/core/text.ts';
-import { CLOSE_GRACE_MS } from '../websocket.ts';
+import { CLOSE_GRACE_MS, type Traffic } from '../websocket.ts';
 
 const MIB = 1024 * 1024;
 /** A reader who has more than this waiting for so long is too slow, and closed with 1013. */
@@ -28,6 +28,7 @@ export type ConnectionOptions = {
   socket: WebSocket;
   /** The TCP or TLS connection under the socket. */
   stream: Duplex;
+  traffic: Traffic;
   /** When the bearer's token expires, in milliseconds since 1970; undefined: never. */
   expiresAt: number | undefined;
   /** A text frame came. */
@@ -84,6 +85,7 @@ export class Connection {
       return;
     }
     this.#cork();
+    this.#options.traffic.framesSent += 1;
     this.#stream.write(bytes);
   }
 
@@ -121,6 +123,7 @@ export class Connection {
       if (unread < PACE_BYTES) this.send(bytes);
       else {
         unread = 0;
+        this.#options.traffic.framesSent += 1;
         const late = setTimeout(() => this.close(1013, 'too slow'), SLOW_MS);
         // Called when the bytes have gone to the kernel, or never will.
         await new Promise<void>((resolve) => this.#stream.write(bytes, () => resolve()));
@@ -169,6 +172,7 @@ export class Connection {
 
   #receive(data: Buffer, isBinary: boolean): void {
     this.#alive = true;
+    this.#options.traffic.framesReceived += 1;
     // ws goes on reading until the peer has answered the close.
     if (this.#endCode !== undefined) return;
     if (isBinary) {

@@ -77,7 +77,7 @@ function userAgentOf(request: FastifyRequest): string | null {
 /** Chat: frames become events, and events that come out of the tail become frames. */
 export default fp(
   async function chat(fastify: FastifyInstance, { limits }: ChatOptions) {
-    const { audit, auth, database, tail, refuseFrame } = fastify;
+    const { audit, auth, database, tail, refuseFrame, traffic } = fastify;
     /** Sessions whose end is not on record yet, by id. */
     const sessions = new Map<string, Session>();
     const rooms = new Rooms<Session>();
@@ -267,6 +267,7 @@ export default fp(
           audit,
           limits,
           refuse: refuseFrame,
+          traffic,
           replay,
           delivered: () => delivered,
           onFault: (error) => request.log.error({ err: error }, 'a frame could not be handled'),

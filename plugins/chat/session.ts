@@ -17,6 +17,7 @@ import type { AuditEvent } from '../../src/core/schemas.ts';
 import { TokenBucket } from '../../src/core/token-bucket.ts';
 import type { Audit } from '../audit/index.ts';
 import type { Principal } from '../auth.ts';
+import type { Traffic } from '../websocket.ts';
 import { type Command, Commands } from './commands.ts';
 import { Connection } from './connection.ts';
 
@@ -43,6 +44,7 @@ export type SessionOptions = {
   limits: { framesPerSecond: number; roomsPerSession: number };
   /** Puts a refused frame on record. */
   refuse: (code: ErrorCode, source: { user_id: string; ip: string | null; session_id: string }) => void;
+  traffic: Traffic;
   /** Reads what a member missed in a room: after `since`, before `until`. Recorded as a read of the log. */
   replay: (session: Session, room: string, since: Since, until: number) => Promise<Replay>;
   /** The number that the log's next event will get, as far as this instance has delivered. */
@@ -104,6 +106,7 @@ export class Session {
     this.#connection = new Connection({
       socket: options.socket,
       stream: options.stream,
+      traffic: options.traffic,
       expiresAt: options.principal.expiresAt,
       onText: (text) => this.#receive(text),
       onRefused: (code) => this.#refused(code),

@@ -50,6 +50,8 @@ export class Tail {
   #closed = false;
   /** Counts the restarts; what was read before one is not taken after it. */
   #generation = 0;
+  /** When the database last answered a read, in milliseconds of the monotonic clock. */
+  #readAt = performance.now();
 
   constructor(options: TailOptions) {
     this.#options = options;
@@ -59,6 +61,16 @@ export class Tail {
   /** The first seq that is not known yet. */
   get next(): number {
     return this.#next;
+  }
+
+  /** How long ago the database last answered a read, in milliseconds. */
+  get readAgeMs(): number {
+    return performance.now() - this.#readAt;
+  }
+
+  /** How many follow the log. */
+  get subscriptions(): number {
+    return this.#subscriptions.size;
   }
 
   /** Takes events that this instance committed: contiguous and in order, but not necessarily the next ones. */
@@ -161,6 +173,7 @@ export class Tail {
     this.#reads.add(page);
     try {
       const events = await page;
+      this.#readAt = performance.now();
       return generation === this.#generation ? events : [];
     } catch (error) {
       this.#options.onError(error);

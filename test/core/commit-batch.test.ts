@@ -3,6 +3,7 @@ import { type Test, test } from 'tap';
 import {
   AppendError,
   type AppendFailure,
+  type Attempt,
   BatchCommitter,
   type BatchReceipt,
   type CommitOptions,
@@ -574,4 +575,28 @@ test('an append error says what to do next, and why', async (t) => {
   t.type(error, Error);
   t.match(error, { name: 'AppendError', kind: 'fenced', message: 'words' });
   t.equal(error.cause, cause);
+});
+
+test('every attempt is told of once, with how it ended and how long it took', async (t) => {
+  const attempts: Attempt[] = [];
+  const { store, callers, commit } = setup(t, {
+    deadlineMs: LONG_MS,
+    observe: (attempt) => attempts.push(attempt),
+  });
+  store.faults = [
+    notApplied,
+    fenced,
+    async (apply) => {
+      await delay(30);
+      return apply();
+    },
+  ];
+  await commit(callers('a', 'b'));
+  await commit(callers('guilty'));
+  t.strictSame(
+    attempts.map(({ failure }) => failure),
+    ['not_applied', 'fenced', null, 'item'],
+  );
+  const took = attempts[2]?.ms ?? 0;
+  t.ok(took >= 25 && took < LONG_MS, `${took} ms, without the attempts before`);
 });

@@ -556,3 +556,21 @@ test('a closed tail hands on nothing, and no read of it is under way any more', 
     t.equal(reads.length, 1, `${reader}: no read after the end`);
   }
 });
+
+test('it tells how many follow, and how long ago the database last answered', async (t) => {
+  const { tail, fault } = setup();
+  const subscription = tail.subscribe(() => {});
+  t.equal(tail.subscriptions, 1);
+  subscription.close();
+  t.equal(tail.subscriptions, 0);
+  fault.before = () => {
+    throw new Error('away');
+  };
+  await until('time passes', () => tail.readAgeMs > 20);
+  await tail.wake();
+  t.ok(tail.readAgeMs > 20, 'a read that fails is no answer');
+  fault.before = () => {};
+  const before = tail.readAgeMs;
+  await tail.wake();
+  t.ok(tail.readAgeMs < before, 'one that finds nothing is');
+});
