@@ -193,7 +193,7 @@ test('a Postgres of one’s own, with two roles, as docs/operations.md says', as
     ),
   );
   const migrated = await run(rename(find('DATABASE_URL=')), passwords);
-  t.match(migrated.output, 'Applied: 0001_audit_log.');
+  t.match(migrated.output, 'Applied: 0001_audit_log');
   const appUrl = rename(`postgres://minutebook_app:app-secret@127.0.0.1:5432/minutebook`);
   const server = await startServer(t, { env: { DATABASE_URL: appUrl, LOG_LEVEL: 'warn' } });
   const chat = await run(`npx wscat -c "${server.url.replace('http', 'ws')}/ws?user=alice" -x hello -w 1`);

@@ -32,6 +32,7 @@ test('every operation is described, with all its errors', async (t) => {
     '/health/live',
     '/health/ready',
     '/metrics',
+    '/sessions',
     '/ws',
   ]);
   for (const [path, operations] of Object.entries(document.paths)) {
