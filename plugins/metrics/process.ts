@@ -1,5 +1,5 @@
 import { readdir, readFile } from 'node:fs/promises';
-import { monitorEventLoopDelay, PerformanceObserver } from 'node:perf_hooks';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import type { Instruments } from './instruments.ts';
 
 /** How often the delay of the event loop is looked at. Node counts this time as part of the delay. */
@@ -39,7 +39,9 @@ function measureMemoryAndCpu(instruments: Instruments): void {
 
 /**
  * The numbers of the process, under the names that dashboards for Node.js know. The library’s own collectors are
- * not used, because they run timers that nothing can stop, and so keep an app alive that was closed.
+ * not used, because they run timers that nothing can stop, and so keep an app alive that was closed. Collections
+ * of garbage are not observed: that added about 0.2 ms to each of 0.5 ms. What they hold up shows in the delay of
+ * the event loop.
  *
  * @returns `update` reads what cannot be read at once; `close` ends the measuring
  */
@@ -57,21 +59,26 @@ export async function measureProcess(
   loop.enable();
   /** The delays since the last scrape, in seconds. */
   let delays: { mean: number; p99: number; max: number } | undefined;
-  instruments.gauge('nodejs_eventloop_lag_mean_seconds', 'Since the last scrape.', () => delays?.mean);
-  instruments.gauge('nodejs_eventloop_lag_p99_seconds', 'Since the last scrape.', () => delays?.p99);
-  instruments.gauge('nodejs_eventloop_lag_max_seconds', 'Since the last scrape.', () => delays?.max);
+  instruments.gauge(
+    'nodejs_eventloop_lag_mean_seconds',
+    'Mean delay of the event loop since the last scrape.',
+    () => delays?.mean,
+  );
+  instruments.gauge(
+    'nodejs_eventloop_lag_p99_seconds',
+    '99th percentile of its delay since the last scrape.',
+    () => delays?.p99,
+  );
+  instruments.gauge(
+    'nodejs_eventloop_lag_max_seconds',
+    'Longest delay since the last scrape.',
+    () => delays?.max,
+  );
   instruments.counter(
     'nodejs_eventloop_active_seconds_total',
     'How long the event loop was at work; its rate is 1 when the loop has no time left.',
     () => seconds(performance.eventLoopUtilization().active),
   );
-
-  let collected = 0;
-  const collections = new PerformanceObserver((list) => {
-    for (const { duration } of list.getEntries()) collected += duration;
-  });
-  collections.observe({ entryTypes: ['gc'] });
-  instruments.counter('nodejs_gc_seconds_total', 'How long garbage was collected.', () => seconds(collected));
 
   return {
     update: async () => {
@@ -83,7 +90,6 @@ export async function measureProcess(
     },
     close: () => {
       loop.disable();
-      collections.disconnect();
     },
   };
 }
