@@ -32,15 +32,13 @@ export const windowOf = (bench: Bench, server: RunningArm): Window => ({
   watched: watchedOf(bench, server),
 });
 
-/** Starts the servers of some arms, in their order. */
+/** Starts the servers of some arms; they come back in this order. */
 export async function startAll(
   bench: Bench,
   wanted: readonly Arm[],
   how: { broadcast?: boolean } = {},
 ): Promise<RunningArm[]> {
-  const servers: RunningArm[] = [];
-  for (const arm of wanted) servers.push(await bench.arms.start(arm, how));
-  return servers;
+  return Promise.all(wanted.map((arm) => bench.arms.start(arm, how)));
 }
 
 /**
