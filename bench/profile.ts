@@ -93,6 +93,7 @@ export async function readProfiles(folder: string, pids: readonly number[]): Pro
 const TOP_FUNCTIONS = 40;
 
 export function describeProfile({ busy, idle, groups, functions }: ProfileSummary): string {
+  if (busy === 0) return 'There is no profile of Minutebook under load.';
   const rows = (all: ProfileSummary['groups']): string[][] =>
     all.map(([name, us]) => [name, ((100 * us) / busy).toFixed(1), (us / 1_000).toFixed(0)]);
   const large = groups.filter(([, us]) => us >= busy / 500);

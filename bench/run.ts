@@ -1,4 +1,4 @@
-import { type Arm, Arms } from './arms.ts';
+import { Arms } from './arms.ts';
 import { measureFsync } from './fsync.ts';
 import { describeMachine, loadAverage } from './machine.ts';
 import type { Options, Part } from './options.ts';
@@ -61,8 +61,8 @@ export async function run(
       return generator;
     },
     progress: (text) => console.error(`  ${text}`),
-    onWindow: (arm: Arm, fromUs, toUs) => {
-      if (arm === 'minutebook') windows.push({ fromUs, toUs });
+    onLoad: (arm, window) => {
+      if (arm === 'minutebook') windows.push(window);
     },
     signal,
   };

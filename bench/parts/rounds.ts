@@ -4,6 +4,7 @@ import type { Window } from '../load/orders.ts';
 import type { Options } from '../options.ts';
 import type { BenchPostgres } from '../postgres.ts';
 import type { Generator } from '../processes.ts';
+import type { TimeWindow } from '../profile.ts';
 
 /** What every part has at hand. */
 export type Bench = {
@@ -14,8 +15,8 @@ export type Bench = {
   startGenerator: () => Generator;
   /** Says on stderr how far it has come. */
   progress: (text: string) => void;
-  /** Notes that measuring begins or ends, for the profile. */
-  onWindow: (arm: Arm, fromUs: number, toUs: number) => void;
+  /** Told when an arm was under load, in microseconds of the monotonic clock. */
+  onLoad: (arm: Arm, window: TimeWindow) => void;
   /** Aborted by Ctrl-C. */
   signal: AbortSignal;
 };
@@ -41,16 +42,27 @@ export async function startAll(
   return Promise.all(wanted.map((arm) => bench.arms.start(arm, how)));
 }
 
+const nowUs = (): number => Number(process.hrtime.bigint() / 1_000n);
+
+/** Notes, for the profile, when the server of an arm is under load. */
+export async function underLoad<T>(bench: Bench, arm: Arm, measure: () => Promise<T>): Promise<T> {
+  const fromUs = nowUs();
+  const result = await measure();
+  bench.onLoad(arm, { fromUs, toUs: nowUs() });
+  return result;
+}
+
 /**
  * Lets the servers take turns, A-B-A, so that what disturbs the machine for a while disturbs all of them. Each
  * round begins with another one.
  */
 export async function inTurns<T>(
-  { options, postgres, signal, onWindow }: Bench,
+  bench: Bench,
   settings: readonly T[],
   servers: readonly RunningArm[],
   measure: (server: RunningArm, setting: T, round: number) => Promise<void>,
 ): Promise<void> {
+  const { options, postgres, signal } = bench;
   for (let round = 0; round < options.rounds; round += 1) {
     for (const setting of settings) {
       for (let turn = 0; turn < servers.length; turn += 1) {
@@ -58,9 +70,7 @@ export async function inTurns<T>(
         if (server === undefined) continue;
         signal.throwIfAborted();
         await postgres.checkpoint();
-        const from = Number(process.hrtime.bigint() / 1_000n);
-        await measure(server, setting, round);
-        onWindow(server.arm, from, Number(process.hrtime.bigint() / 1_000n));
+        await underLoad(bench, server.arm, () => measure(server, setting, round));
       }
     }
   }

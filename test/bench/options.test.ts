@@ -49,6 +49,7 @@ test('what is wrong is named', async (t) => {
     [['--seconds', '1e3'], /--seconds: “1e3” is not a number above 0/],
     [['--connections', '1,x'], /--connections: “x”/],
     [['--idle', '50000'], /--idle: 50000 is more than/],
+    [['--profile', 'x', '--arms', 'ws'], /--profile: Minutebook is not/],
     [['--fast'], /--fast/],
     [['now'], /now/],
   ];
