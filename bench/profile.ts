@@ -1,5 +1,6 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { TimeWindow } from './load/orders.ts';
 import { ROOT } from './processes.ts';
 import { table } from './table.ts';
 
@@ -10,9 +11,6 @@ export type CpuProfile = {
   samples: number[];
   timeDeltas: number[];
 };
-
-/** While Minutebook was under load, in microseconds of the same clock. */
-export type TimeWindow = { fromUs: number; toUs: number };
 
 export type ProfileSummary = {
   /** Time in which something ran, in microseconds. */

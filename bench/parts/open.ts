@@ -32,6 +32,7 @@ export async function measureOpen(bench: Bench): Promise<OpenSeries[]> {
       await server.stop();
       servers[servers.indexOf(server)] = await bench.arms.start(server.arm);
     }
+    return slice;
   });
   await bench.arms.stop();
   await generator.stop();

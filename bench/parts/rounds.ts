@@ -1,10 +1,9 @@
 import type { Arm, Arms, RunningArm } from '../arms.ts';
 import type { Watched } from '../cpu.ts';
-import type { Window } from '../load/orders.ts';
+import type { Slice, TimeWindow, Window } from '../load/orders.ts';
 import type { Options } from '../options.ts';
 import type { BenchPostgres } from '../postgres.ts';
 import type { Generator } from '../processes.ts';
-import type { TimeWindow } from '../profile.ts';
 
 /** What every part has at hand. */
 export type Bench = {
@@ -15,8 +14,8 @@ export type Bench = {
   startGenerator: () => Generator;
   /** Says on stderr how far it has come. */
   progress: (text: string) => void;
-  /** Told when an arm was under load, in microseconds of the monotonic clock. */
-  onLoad: (arm: Arm, window: TimeWindow) => void;
+  /** Told when an arm was measured. */
+  onSlice: (arm: Arm, window: TimeWindow) => void;
   /** Aborted by Ctrl-C. */
   signal: AbortSignal;
 };
@@ -42,16 +41,6 @@ export async function startAll(
   return Promise.all(wanted.map((arm) => bench.arms.start(arm, how)));
 }
 
-const nowUs = (): number => Number(process.hrtime.bigint() / 1_000n);
-
-/** Notes, for the profile, when the server of an arm is under load. */
-export async function underLoad<T>(bench: Bench, arm: Arm, measure: () => Promise<T>): Promise<T> {
-  const fromUs = nowUs();
-  const result = await measure();
-  bench.onLoad(arm, { fromUs, toUs: nowUs() });
-  return result;
-}
-
 /**
  * Lets the servers take turns, A-B-A, so that what disturbs the machine for a while disturbs all of them. Each
  * round begins with another one.
@@ -60,7 +49,7 @@ export async function inTurns<T>(
   bench: Bench,
   settings: readonly T[],
   servers: readonly RunningArm[],
-  measure: (server: RunningArm, setting: T, round: number) => Promise<void>,
+  measure: (server: RunningArm, setting: T, round: number) => Promise<Slice>,
 ): Promise<void> {
   const { options, postgres, signal } = bench;
   for (let round = 0; round < options.rounds; round += 1) {
@@ -70,7 +59,8 @@ export async function inTurns<T>(
         if (server === undefined) continue;
         signal.throwIfAborted();
         await postgres.checkpoint();
-        await underLoad(bench, server.arm, () => measure(server, setting, round));
+        const { window } = await measure(server, setting, round);
+        bench.onSlice(server.arm, window);
       }
     }
   }

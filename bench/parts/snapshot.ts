@@ -8,7 +8,7 @@ import type { Generator } from '../processes.ts';
 import { rateOf } from '../slices.ts';
 import { ratios, type Spread } from '../stats.ts';
 import { digits } from '../table.ts';
-import { type Bench, underLoad, windowOf } from './rounds.ts';
+import { type Bench, windowOf } from './rounds.ts';
 
 const CONNECTIONS = 50;
 const MINUTE_MS = 60_000;
@@ -118,13 +118,12 @@ class SnapshotPart {
   async slice(when: string): Promise<Slice> {
     this.#bench.signal.throwIfAborted();
     await this.#bench.postgres.checkpoint();
-    const slice = await underLoad(this.#bench, 'minutebook', () =>
-      this.#generator.do('closed', {
-        target: this.#server.target,
-        connections: CONNECTIONS,
-        ...windowOf(this.#bench, this.#server),
-      }),
-    );
+    const slice = await this.#generator.do('closed', {
+      target: this.#server.target,
+      connections: CONNECTIONS,
+      ...windowOf(this.#bench, this.#server),
+    });
+    this.#bench.onSlice('minutebook', slice.window);
     this.#bench.progress(`snapshot, ${when}: ${digits(rateOf(slice))}/s`);
     return slice;
   }
