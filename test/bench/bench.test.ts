@@ -6,6 +6,7 @@ import { type Test, test } from 'tap';
 import type { Slice } from '../../bench/load/orders.ts';
 import type { Results } from '../../bench/results.ts';
 import { temporaryFolder } from '../support/app.ts';
+import { query, serverUrl } from '../support/postgres.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 
@@ -13,7 +14,7 @@ const ROOT = join(import.meta.dirname, '../..');
 async function startBench(t: Test, ...parameters: string[]) {
   const folder = await temporaryFolder(t);
   const child = spawn(process.execPath, [join(ROOT, 'bench/main.ts'), ...parameters], {
-    env: { ...process.env, TMPDIR: folder },
+    env: { ...process.env, TMPDIR: folder, DATABASE_URL: process.env.TEST_DATABASE_URL },
   });
   let output = '';
   for (const stream of [child.stdout, child.stderr]) {
@@ -110,28 +111,49 @@ test('a tiny run measures everything, says so, and leaves nothing behind', {
   t.same(await processesIn(bench.folder), []);
 });
 
+// On the Postgres of the tests: one of its own is tried above.
+const endless = [
+  '--use-database-url',
+  '--only',
+  'write',
+  '--arms',
+  'ws,minutebook',
+  '--connections',
+  '2',
+  '--rounds',
+  '1000',
+];
+
+/** Waits until it measures; a bench that ends before fails what follows. */
+async function untilMeasuring({ child, output }: Awaited<ReturnType<typeof startBench>>): Promise<void> {
+  while (!output().includes('round 1') && child.exitCode === null) await once(child.stderr, 'data');
+}
+
+/** Its databases in the Postgres of the tests. */
+const databases = (): Promise<{ name: string }[]> =>
+  query(serverUrl(), `select datname as name from pg_database where datname like 'minutebook_bench_%'`);
+
 test('Ctrl-C stops everything that it started', async (t) => {
-  const bench = await startBench(
-    t,
-    '--only',
-    'write',
-    '--connections',
-    '2',
-    '--seconds',
-    '1',
-    '--rounds',
-    '1000',
-  );
-  while (!bench.output().includes('round 1')) {
-    await once(bench.child.stderr, 'data');
-    if (bench.child.exitCode !== null) break;
-  }
+  const bench = await startBench(t, ...endless, '--seconds', '1');
+  await untilMeasuring(bench);
   t.ok((await processesIn(bench.folder)).length > 1);
+  t.equal((await databases()).length, 1);
   bench.child.kill('SIGINT');
   t.equal(await bench.exited, 1, bench.output());
   t.match(bench.output(), 'Stopped by SIGINT.');
   t.same(await readdir(bench.folder), []);
   t.same(await processesIn(bench.folder), []);
+  t.same(await databases(), []);
+});
+
+test('so does the end of whoever reads its output', async (t) => {
+  const bench = await startBench(t, ...endless, '--seconds', '0.2');
+  await untilMeasuring(bench);
+  bench.child.stderr.destroy();
+  t.equal(await bench.exited, 1);
+  t.same(await readdir(bench.folder), []);
+  t.same(await processesIn(bench.folder), []);
+  t.same(await databases(), []);
 });
 
 test('an option that is wrong is told at once, with the usage', async (t) => {
