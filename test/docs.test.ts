@@ -51,6 +51,8 @@ const elsewhere: Record<string, string> = {
     'the same; db:run itself is tried below',
   'PGPASSWORD=$(cat data/postgres/minutebook-password) \\': 'the same',
   'mv data/postgres data/postgres-old': 'the same',
+  'npm run bench': 'test/bench/bench.test.ts, in small',
+  'npm run bench -- --only write --arms minutebook,seed --connections 50 --rounds 3': 'the same',
   'cp -a data "data-$(date +%F)"': 'a copy of a folder',
 };
 const here = new Set([
