@@ -107,6 +107,7 @@ export class Instance {
       },
       deadlineMs: DEADLINE_MS,
       attemptMs: ATTEMPT_MS,
+      mayShow: () => store.lease.whenSettled(),
       signal: this.#ended.signal,
       observe: options.onAttempt,
     });
@@ -174,11 +175,12 @@ export class Instance {
   }
 
   /** Records an event; see `Audit.record`. */
-  async record(draft: Draft): Promise<Receipt> {
-    const receipt = await this.#group.add(prepareEvent(draft, this.name, Date.now()));
-    const unsettled = this.whenLeaseSettled();
-    if (unsettled !== undefined) await unsettled;
-    return receipt;
+  record(draft: Draft): Promise<Receipt> {
+    try {
+      return this.#group.add(prepareEvent(draft, this.name, Date.now()));
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   /** Records an event, trying until it is on record; rejects when this instance ends before. */

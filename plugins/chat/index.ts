@@ -15,6 +15,7 @@ import { problems, sendProblem } from '../errors.ts';
 import { addressOf } from '../refusals.ts';
 import { checkEncoding } from '../validation.ts';
 import { CLOSE_GRACE_MS } from '../websocket.ts';
+import { Outbox } from './outbox.ts';
 import { type Replay, Session } from './session.ts';
 
 export type ChatOptions = { limits: { framesPerSecond: number; roomsPerSession: number } };
@@ -81,6 +82,7 @@ export default fp(
     /** Sessions whose end is not on record yet, by id. */
     const sessions = new Map<string, Session>();
     const rooms = new Rooms<Session>();
+    const outbox = new Outbox();
     /** The server is stopping: no session may open any more. */
     let draining = false;
 
@@ -104,9 +106,11 @@ export default fp(
         timestamp,
       };
       // Serialised once, however many members get it.
-      const bytes = frameBytes(frame);
+      let bytes: Buffer | undefined;
       for (const member of rooms.members(room)) {
-        if (member !== session) member.sendInRoom(room, bytes);
+        if (member === session) continue;
+        bytes ??= frameBytes(frame);
+        member.sendInRoom(room, bytes);
       }
       session?.onOwnMessage(event, frame, bytes);
     }
@@ -268,6 +272,7 @@ export default fp(
           limits,
           refuse: refuseFrame,
           traffic,
+          outbox,
           replay,
           delivered: () => delivered,
           onFault: (error) => request.log.error({ err: error }, 'a frame could not be handled'),

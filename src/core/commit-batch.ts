@@ -52,6 +52,8 @@ export type CommitOptions = {
   store: LogStore;
   /** Called with the events of a batch, in order, as soon as they are known to be durable. */
   onCommit: (events: AuditEvent[]) => void;
+  /** Undefined while receipts may be given; else a promise to wait for before they are. */
+  mayShow?: () => Promise<void> | undefined;
   /** How long a caller waits for an answer at most, in milliseconds from the time of queueing. */
   deadlineMs: number;
   /** How long an attempt that the database refuses may take; none is begun that could outlast the deadline. */
@@ -197,7 +199,12 @@ export class BatchCommitter {
     this.#options.onCommit(
       entries.map(({ pending }, index) => placeEvent(pending, first_seq + index, timestamp)),
     );
-    for (const { pending, resolve } of entries) resolve({ seq: pending.event.seq, timestamp });
+    const answer = (): void => {
+      for (const { pending, resolve } of entries) resolve({ seq: pending.event.seq, timestamp });
+    };
+    const wait = this.#options.mayShow?.();
+    if (wait === undefined) answer();
+    else void wait.then(answer);
   }
 
   async #split(entries: readonly Entry[], failure: AppendError): Promise<void> {
