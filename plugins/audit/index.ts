@@ -98,6 +98,8 @@ export default fp(
       fastify.log.warn({ err: error }, 'DATA_DIR cannot hold how far the log was seen'),
     );
     let spare = SPARE_PARTITIONS;
+    /** Those that were lost; what they have in doubt is still looked up. */
+    const former: Instance[] = [];
     let closing = false;
 
     const join = (): Promise<Instance> =>
@@ -116,6 +118,7 @@ export default fp(
         },
         onLost: (reason) => {
           fastify.log.error({ instance: instance.name }, `this instance has lost its place: ${reason}`);
+          former.push(instance);
           for (const listener of lostListeners) listener();
           void rejoin();
         },
@@ -224,7 +227,7 @@ export default fp(
       const late = delay(CLOSE_MS, new Error('the database does not answer in time'), { ref: false });
       const goodbye = instance.leave({ action: 'SERVER_STOPPED', details: { uptime_ms: uptime } });
       const outcome = await Promise.race([goodbye.catch((error: Error) => error), late]);
-      instance.stop();
+      for (const each of [instance, ...former]) each.stop();
       await seen.close();
       if (outcome !== undefined) fastify.log.error({ err: outcome }, 'the log could not be closed in order');
     });

@@ -80,6 +80,8 @@ export class Instance {
   readonly #committer: BatchCommitter;
   readonly #group: GroupCommit;
   readonly #ended = new AbortController();
+  /** Whether `join` is over; who never had a place cannot lose one. */
+  #joined = false;
   #lost = false;
   readonly #beat: NodeJS.Timeout;
   /** The next renewal. */
@@ -128,6 +130,7 @@ export class Instance {
     instance = new Instance(store, await store.checkHistory(options.seen), options);
     await instance.renew();
     if (instance.isLost) throw new Error('the place in the log was lost as soon as it was taken');
+    instance.#joined = true;
     instance.#scheduleRenewal(RENEW_MS);
     return instance;
   }
@@ -247,7 +250,7 @@ export class Instance {
     this.#rest();
     this.#store.lease.lose();
     this.#group.abort();
-    this.#options.onLost(reason);
+    if (this.#joined) this.#options.onLost(reason);
   }
 
   #rest(): void {
@@ -262,8 +265,11 @@ export class Instance {
       this.renew().then(
         () => this.#scheduleRenewal(RENEW_MS),
         (error: Error) => {
+          // Said once, not twice a second for as long as it lasts.
+          if (this.#renewalTrouble !== error.message) {
+            this.#options.onWarning(`the lease was not renewed: ${error.message}`);
+          }
           this.#renewalTrouble = error.message;
-          this.#options.onWarning(`the lease was not renewed: ${error.message}`);
           this.#scheduleRenewal(RENEW_AGAIN_MS);
         },
       );
