@@ -48,6 +48,10 @@ async function main(): Promise<void> {
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     process.on(signal, () => stop.abort(new Error(`Stopped by ${signal}.`)));
   }
+  // Whatever else would end the process must not leave servers behind; a closed pipe, too, comes as an error.
+  for (const fault of ['uncaughtException', 'unhandledRejection'] as const) {
+    process.on(fault, (error: Error) => stop.abort(error));
+  }
   const folder = await mkdtemp(join(tmpdir(), 'minutebook-bench-'));
   try {
     const { results, profile } = await run(options, folder, stop.signal);

@@ -23,6 +23,7 @@ with a table. Everything it starts, it stops, and what it writes is removed.
   --hold-seconds N        how long the idle connections are held, for idle (default: 70)
   --json FILE             writes everything measured there
   --profile FOLDER        runs Minutebook with --cpu-prof, keeps the profiles there, prints what took the time
+                          (the profiler itself takes some: no rates for comparison)
   --use-database-url      measures on the Postgres of DATABASE_URL (a role that may create databases and
                           checkpoint) instead of one of its own
   --help`;
@@ -143,7 +144,7 @@ export function readOptions(args: readonly string[]): Options | undefined {
   const values = parse(args);
   if (values.help) return undefined;
   const preset = values.quick ? quick : full;
-  return {
+  const options: Options = {
     parts: names('only', values.only, partNames),
     arms: names('arms', values.arms, armNames),
     connections: numbers('connections', values.connections, preset.connections),
@@ -159,4 +160,8 @@ export function readOptions(args: readonly string[]): Options | undefined {
     profile: values.profile,
     useDatabaseUrl: values['use-database-url'],
   };
+  if (options.profile !== undefined && !options.arms.includes('minutebook')) {
+    throw new UsageError('--profile: Minutebook is not among the --arms.');
+  }
+  return options;
 }

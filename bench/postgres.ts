@@ -57,6 +57,8 @@ export async function openPostgres(folder: string, given: string | undefined): P
   // An idle connection that breaks says so at the next query.
   client.on('error', () => {});
   const made: string[] = [];
+  /** Databases are made one after the other: two copies of one template stand in each other's way. */
+  let making: Promise<unknown> = Promise.resolve();
   const stop = async (): Promise<void> => {
     for (const name of made) await client.query(`drop database if exists ${name} with (force)`);
     await client.end();
@@ -78,7 +80,10 @@ export async function openPostgres(folder: string, given: string | undefined): P
       maxConnections: Number(rows[0]?.connections),
       createDatabase: async (name) => {
         const database = `minutebook_bench_${run}_${name}`;
-        await client.query(`create database ${database} template template0`);
+        const make = () => client.query(`create database ${database} template template0`);
+        const done = making.then(make);
+        making = done.catch(() => {});
+        await done;
         made.push(database);
         const address = new URL(url);
         address.pathname = `/${database}`;

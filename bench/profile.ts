@@ -1,5 +1,6 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { TimeWindow } from './load/orders.ts';
 import { ROOT } from './processes.ts';
 import { table } from './table.ts';
 
@@ -10,9 +11,6 @@ export type CpuProfile = {
   samples: number[];
   timeDeltas: number[];
 };
-
-/** While Minutebook was under load, in microseconds of the same clock. */
-export type TimeWindow = { fromUs: number; toUs: number };
 
 export type ProfileSummary = {
   /** Time in which something ran, in microseconds. */
@@ -93,6 +91,7 @@ export async function readProfiles(folder: string, pids: readonly number[]): Pro
 const TOP_FUNCTIONS = 40;
 
 export function describeProfile({ busy, idle, groups, functions }: ProfileSummary): string {
+  if (busy === 0) return 'There is no profile of Minutebook under load.';
   const rows = (all: ProfileSummary['groups']): string[][] =>
     all.map(([name, us]) => [name, ((100 * us) / busy).toFixed(1), (us / 1_000).toFixed(0)]);
   const large = groups.filter(([, us]) => us >= busy / 500);

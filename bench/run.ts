@@ -1,5 +1,6 @@
-import { type Arm, Arms } from './arms.ts';
+import { Arms } from './arms.ts';
 import { measureFsync } from './fsync.ts';
+import type { TimeWindow } from './load/orders.ts';
 import { describeMachine, loadAverage } from './machine.ts';
 import type { Options, Part } from './options.ts';
 import { measureFanout } from './parts/fanout.ts';
@@ -10,7 +11,7 @@ import { measureSnapshot } from './parts/snapshot.ts';
 import { measureWrite } from './parts/write.ts';
 import { openPostgres } from './postgres.ts';
 import { type Generator, startGenerator } from './processes.ts';
-import { type ProfileSummary, readProfiles, summariseProfiles, type TimeWindow } from './profile.ts';
+import { type ProfileSummary, readProfiles, summariseProfiles } from './profile.ts';
 import type { Results } from './results.ts';
 import { judge } from './verdict.ts';
 
@@ -61,8 +62,8 @@ export async function run(
       return generator;
     },
     progress: (text) => console.error(`  ${text}`),
-    onWindow: (arm: Arm, fromUs, toUs) => {
-      if (arm === 'minutebook') windows.push({ fromUs, toUs });
+    onSlice: (arm, window) => {
+      if (arm === 'minutebook') windows.push(window);
     },
     signal,
   };

@@ -54,8 +54,14 @@ function adaptQuery(client: pg.PoolClient): void {
   }) as typeof client.query;
 }
 
+/** The connections of a pool: open, idle among them, and callers that wait for one. */
+export type PoolStats = { open: number; idle: number; waiting: number };
+
 /** Opens a pool under Kysely. Connections are made when first needed. */
-export function createClient(options: ClientOptions): Db {
+export const createClient = (options: ClientOptions): Db => openPool(options).db;
+
+/** As `createClient`, with a look at the pool under it. */
+export function openPool(options: ClientOptions): { db: Db; stats: () => PoolStats } {
   const { max, statement_timeout, lock_timeout, query_timeout } = purposes[options.purpose];
   const pool = new pg.Pool({
     connectionString: options.url,
@@ -80,5 +86,8 @@ export function createClient(options: ClientOptions): Db {
     client.on('error', options.onError);
     adaptQuery(client);
   });
-  return new Kysely<Database>({ dialect: new PostgresDialect({ pool }) });
+  return {
+    db: new Kysely<Database>({ dialect: new PostgresDialect({ pool }) }),
+    stats: () => ({ open: pool.totalCount, idle: pool.idleCount, waiting: pool.waitingCount }),
+  };
 }

@@ -16,7 +16,7 @@ export type NotificationsOptions = {
    * undefined, when something may have been missed.
    */
   onHint: (nextSeq: number | undefined) => void;
-  /** The connection was lost; it is made again, and nothing is lost by it, for hints are not relied on. */
+  /** The connection was lost, told once until it is back; nothing is lost by it, for hints are not relied on. */
   onError: (error: Error) => void;
 };
 
@@ -35,6 +35,8 @@ export class Notifications {
   #telling = false;
   #toTell: number | undefined;
   #heardAt = Number.NEGATIVE_INFINITY;
+  /** Whether there has been no connection since one was lost. */
+  #isLost = false;
   #closed = false;
 
   constructor(options: NotificationsOptions) {
@@ -87,6 +89,7 @@ export class Notifications {
       this.#lose(client, error as Error);
       return;
     }
+    this.#isLost = false;
     // What was told before it listened.
     onHint(undefined);
     this.#check(client);
@@ -109,7 +112,8 @@ export class Notifications {
   #lose(client: pg.Client, error: Error): void {
     if (client !== this.#client || this.#closed) return;
     this.#client = undefined;
-    this.#options.onError(error);
+    if (!this.#isLost) this.#options.onError(error);
+    this.#isLost = true;
     clearTimeout(this.#timer);
     client.connection.stream.destroy();
     this.#timer = setTimeout(() => void this.#connect(), RECONNECT_MS);

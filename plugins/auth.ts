@@ -87,6 +87,16 @@ function hostName(header: string | undefined): string {
   return new URL(`http://${header}`).hostname.replace(/^\[|\]$/g, '');
 }
 
+/**
+ * Refuses a request that names another host than this machine: a web page can make a name of its own resolve to
+ * 127.0.0.1 (DNS rebinding), and the Host header tells.
+ */
+export async function requireLoopbackName({ headers }: FastifyRequest): Promise<void> {
+  if (!isLoopback(hostName(headers.host))) {
+    throw new CodedError('host_not_allowed', 'In development mode only loopback names are served.');
+  }
+}
+
 /** Tokens, scopes, and in development mode the guards that stand in for them. */
 export default fp(
   async function auth(fastify: FastifyInstance, options: AuthOptions) {
@@ -169,14 +179,7 @@ export default fp(
       return principal;
     }
 
-    if (development) {
-      // A web page can make a name of its own resolve to 127.0.0.1 (DNS rebinding); the Host header tells.
-      fastify.addHook('onRequest', async (request) => {
-        if (!isLoopback(hostName(request.headers.host))) {
-          throw new CodedError('host_not_allowed', 'In development mode only loopback names are served.');
-        }
-      });
-    }
+    if (development) fastify.addHook('onRequest', requireLoopbackName);
 
     fastify.decorate('auth', {
       development,

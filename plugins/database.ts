@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import fp from 'fastify-plugin';
-import { createClient, type Db, type Purpose } from '../db/client.ts';
+import { createClient, type Db, openPool, type PoolStats, type Purpose } from '../db/client.ts';
 import { startEmbedded } from '../db/embedded/index.ts';
 import { migrate } from '../db/migrate.ts';
 import { Notifications, type NotificationsOptions } from '../db/notifications.ts';
@@ -26,6 +26,8 @@ export type DatabaseHandle = {
   facts: DatabaseFacts;
   /** Opens a connection that hears and tells other instances how far the log has come; to be closed by the caller. */
   notifications: (onHint: NotificationsOptions['onHint']) => Notifications;
+  /** The connections, by purpose. */
+  pools: () => Record<'write' | 'tail' | 'read', PoolStats>;
 };
 
 declare module 'fastify' {
@@ -49,9 +51,18 @@ export default fp(
               fastify.log.error({ exitCode }, 'the embedded Postgres ended; restarting it'),
           })
         : undefined;
-    const open = (purpose: Purpose) =>
-      createClient({ url: url ?? embedded?.url ?? '', applicationName, purpose, onError });
-    const [write, tail, read] = [open('write'), open('tail'), open('read')];
+    const settings = (purpose: Purpose) => ({
+      url: url ?? embedded?.url ?? '',
+      applicationName,
+      purpose,
+      onError,
+    });
+    const pools = {
+      write: openPool(settings('write')),
+      tail: openPool(settings('tail')),
+      read: openPool(settings('read')),
+    };
+    const [write, tail, read] = [pools.write.db, pools.tail.db, pools.read.db];
     fastify.addHook('onClose', async () => {
       closing = true;
       const closed = Promise.all([write.destroy(), tail.destroy(), read.destroy()]);
@@ -63,7 +74,7 @@ export default fp(
     async function prepare(): Promise<DatabaseFacts> {
       // Before anything is changed in a database that is then refused.
       const facts = await checkDatabase(write);
-      const patient = open('migrate');
+      const patient = createClient(settings('migrate'));
       try {
         const applied = await migrate(patient);
         if (applied.length > 0) fastify.log.info({ applied }, 'the schema was brought up to date');
@@ -84,6 +95,7 @@ export default fp(
       facts,
       notifications: (onHint) =>
         new Notifications({ url: url ?? embedded?.url ?? '', applicationName, onHint, onError }),
+      pools: () => ({ write: pools.write.stats(), tail: pools.tail.stats(), read: pools.read.stats() }),
     });
   },
   { name: 'database', dependencies: ['errors'] },

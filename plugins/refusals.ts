@@ -16,8 +16,13 @@ const CLOSE_MS = 500;
 /** Who was refused. */
 type Source = { user_id: string | null; ip: string | null; session_id?: string; room?: string };
 
+/** How many refusals of one kind there were since the start, whether on record yet or not. */
+export type RefusalCount = { action: RefusalAction; code: ErrorCode; count: number };
+type RefusalAction = 'MESSAGE_REFUSED' | 'CONNECTION_REFUSED' | 'ACCESS_DENIED' | 'REQUEST_REFUSED';
+
 declare module 'fastify' {
   interface FastifyInstance {
+    refusalCounts: () => Iterable<RefusalCount>;
     /** Puts a refused WebSocket frame on record, folded; never its content. */
     refuseFrame: (code: ErrorCode, source: Source) => void;
     /** Puts a refused request or handshake on record, folded; for answers that no hook sees. */
@@ -40,19 +45,26 @@ export default fp(
       now: Date.now,
     });
     const nobody: Source = { user_id: null, ip: null };
+    /** By action and code, which are closed lists. */
+    const counts = new Map<string, RefusalCount>();
+    fastify.decorate('refusalCounts', () => counts.values());
 
     function note(
-      kind: string,
+      [action, code, ...rest]: [RefusalAction, ErrorCode, ...string[]],
       source: Source,
       draft: (who: Source, count: number, since: string) => Draft,
     ): void {
+      const counted = counts.get(`${action} ${code}`) ?? { action, code, count: 0 };
+      counted.count += 1;
+      counts.set(`${action} ${code}`, counted);
+      const kind = [action, code, ...rest].join(' ');
       const by = (who: Source) => (count: number, since: number) =>
         draft(who, count, formatMilliseconds(since));
       folded.note(kind, source.user_id ?? source.ip ?? '', by(source), by(nobody));
     }
 
     fastify.decorate('refuseFrame', (code, source) =>
-      note(`MESSAGE_REFUSED ${code}`, source, (who, count, since) => ({
+      note(['MESSAGE_REFUSED', code], source, (who, count, since) => ({
         action: 'MESSAGE_REFUSED',
         ...who,
         details: { code, count, since },
@@ -66,7 +78,7 @@ export default fp(
       if (code === 'not_ready') return;
       const source = { user_id: request.principal?.userId ?? null, ip: addressOf(request) };
       if (isHandshake(request.raw)) {
-        note(`CONNECTION_REFUSED ${code}`, source, (who, count, since) => ({
+        note(['CONNECTION_REFUSED', code], source, (who, count, since) => ({
           action: 'CONNECTION_REFUSED',
           ...who,
           details: { code, count, since },
@@ -76,7 +88,7 @@ export default fp(
       const action = status === 401 || status === 403 ? 'ACCESS_DENIED' : 'REQUEST_REFUSED';
       const { method } = request;
       const route = request.routeOptions?.url ?? '*';
-      note(`${action} ${code} ${method} ${route}`, source, (who, count, since) => ({
+      note([action, code, method, route], source, (who, count, since) => ({
         action,
         ...who,
         details: { code, count, since, method, route },

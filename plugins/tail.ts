@@ -28,9 +28,7 @@ export default fp(
       maxRecentBytes: 8 * MIB,
       onError: (error) => fastify.log.error({ err: error }, 'the tail could not go on'),
     });
-    const notifications = database.notifications((nextSeq) => {
-      if (nextSeq === undefined || nextSeq > follower.next) void follower.wake();
-    });
+    const notifications = database.notifications((nextSeq) => void follower.wake(nextSeq));
     const tellOthers = (nextSeq: number): void => {
       if (audit.others > 0 || notifications.hearsOthers) notifications.tell(nextSeq);
     };

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import websocketPlugin from '@fastify/websocket';
 import type { FastifyInstance } from 'fastify';
@@ -21,8 +22,16 @@ export type WebsocketOptions = {
 /** Ends the sessions of a plugin in good order; resolves when their ends are on record. */
 export type Drain = () => Promise<void>;
 
+/** Frames that went through the WebSockets, since the start. Counted by who reads and writes them. */
+export type Traffic = { framesReceived: number; framesSent: number };
+
+/** What the WebSockets are at; bytes since the start, as on the wire, with the handshakes. */
+export type SocketStats = { open: number; bytesReceived: number; bytesSent: number };
+
 declare module 'fastify' {
   interface FastifyInstance {
+    traffic: Traffic;
+    socketStats: () => SocketStats;
     /** Registers what has to happen to open sockets when the server stops. */
     onSocketDrain: (drain: Drain) => void;
   }
@@ -39,14 +48,16 @@ export default fp(
     fastify.decorate('onSocketDrain', (drain) => drains.push(drain));
 
     /** Connections that asked for an upgrade and are still there. Node counts them among those that keep a server open. */
-    const upgraded = new Set<Duplex>();
+    const upgraded = new Set<Socket>();
     /** Those whose WebSocket is not open yet, with what cuts them in the end. */
     const deadlines = new Map<Duplex, NodeJS.Timeout>();
     const noLongerWaits = (stream: Duplex): void => {
       clearTimeout(deadlines.get(stream));
       deadlines.delete(stream);
     };
-    fastify.server.on('upgrade', (_request: IncomingMessage, stream: Duplex) => {
+    /** The bytes of connections that are closed. */
+    const past = { received: 0, sent: 0 };
+    fastify.server.on('upgrade', ({ socket: stream }: IncomingMessage) => {
       upgraded.add(stream);
       deadlines.set(
         stream,
@@ -54,6 +65,8 @@ export default fp(
       );
       stream.once('close', () => {
         upgraded.delete(stream);
+        past.received += stream.bytesRead;
+        past.sent += stream.bytesWritten;
         noLongerWaits(stream);
       });
     });
@@ -85,7 +98,24 @@ export default fp(
         setTimeout(() => socket.terminate(), CLOSE_GRACE_MS).unref();
       },
     });
-    fastify.websocketServer.on('connection', (_socket, request) => noLongerWaits(request.socket));
+    let open = 0;
+    fastify.websocketServer.on('connection', (socket, request) => {
+      noLongerWaits(request.socket);
+      open += 1;
+      socket.once('close', () => {
+        open -= 1;
+      });
+    });
+
+    fastify.decorate('traffic', { framesReceived: 0, framesSent: 0 });
+    fastify.decorate('socketStats', () => {
+      let { received, sent } = past;
+      for (const { bytesRead, bytesWritten } of upgraded) {
+        received += bytesRead;
+        sent += bytesWritten;
+      }
+      return { open, bytesReceived: received, bytesSent: sent };
+    });
 
     // The plugin would answer 101 at any route, and then close.
     fastify.addHook('onRequest', async (request) => {

@@ -10,7 +10,7 @@ const tags = ['health'];
 /** Whether the process lives, and whether the log can be written now. */
 export default fp(
   async function healthRoutes(fastify: FastifyInstance) {
-    const { audit } = fastify;
+    const { audit, disk } = fastify;
 
     fastify.get(
       '/health/live',
@@ -71,11 +71,16 @@ export default fp(
         const reason = fastify.isClosing() ? 'the server is shutting down' : await audit.check();
         if (reason === null) {
           const { instance, epoch } = audit;
-          return { status: 'ready' as const, instance, epoch, warnings: audit.warnings() };
+          return {
+            status: 'ready' as const,
+            instance,
+            epoch,
+            warnings: [...audit.warnings(), ...disk.warnings()],
+          };
         }
         throw new CodedError('not_ready', `The log cannot be written: ${reason}.`);
       },
     );
   },
-  { name: 'health-routes', dependencies: ['audit'], encapsulate: true },
+  { name: 'health-routes', dependencies: ['audit', 'disk'], encapsulate: true },
 );

@@ -1,10 +1,13 @@
 import { randomUUID } from 'node:crypto';
+import { join } from 'node:path';
 import Fastify, { type FastifyInstance } from 'fastify';
 import auditPlugin from '../plugins/audit/index.ts';
 import auth from '../plugins/auth.ts';
 import chat from '../plugins/chat/index.ts';
 import database from '../plugins/database.ts';
+import disk from '../plugins/disk.ts';
 import errors, { answerMalformed, isHandshake, sendProblem, toCodedError } from '../plugins/errors.ts';
+import metrics from '../plugins/metrics/index.ts';
 import openapi from '../plugins/openapi.ts';
 import refusals from '../plugins/refusals.ts';
 import tail from '../plugins/tail.ts';
@@ -12,6 +15,7 @@ import validation from '../plugins/validation.ts';
 import websocket from '../plugins/websocket.ts';
 import auditRoutes from '../routes/audit.ts';
 import healthRoutes from '../routes/health.ts';
+import metricsRoutes from '../routes/metrics.ts';
 import sessionRoutes from '../routes/sessions.ts';
 import type { Config } from './config.ts';
 import { developmentSecret } from './development.ts';
@@ -78,6 +82,9 @@ async function registerAll(app: FastifyInstance, config: Config): Promise<void> 
     dataDir: config.dataDir,
     applicationName: `minutebook ${version}`,
   });
+  await app.register(disk, {
+    folder: config.databaseUrl === undefined ? join(config.dataDir, 'postgres') : undefined,
+  });
   await app.register(auth, {
     secret: new TextEncoder().encode(config.jwtSecret ?? (await developmentSecret(config.dataDir))),
     issuer: config.jwtIssuer,
@@ -93,4 +100,6 @@ async function registerAll(app: FastifyInstance, config: Config): Promise<void> 
   await app.register(auditRoutes);
   await app.register(sessionRoutes);
   await app.register(healthRoutes);
+  await app.register(metrics, { version });
+  await app.register(metricsRoutes, { host: config.host, port: config.metricsPort });
 }

@@ -39,6 +39,14 @@ export const Environment = Type.Object({
       default: 'info',
     }),
   ),
+  METRICS_PORT: Type.Optional(
+    Type.String({
+      pattern: WHOLE,
+      description:
+        'A port of its own for /metrics, on HOST and open to whoever reaches it; 0 picks a free one. Unset: ' +
+        '/metrics is on PORT, for this machine only.',
+    }),
+  ),
   JWT_SECRET: Type.Optional(
     Type.String({
       minLength: 32,
@@ -65,6 +73,8 @@ export type LogLevel = 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' |
 export type Config = {
   host: string;
   port: number;
+  /** undefined: `/metrics` is served on `port`, to this machine only. */
+  metricsPort: number | undefined;
   /** undefined: the embedded Postgres. */
   databaseUrl: string | undefined;
   dataDir: string;
@@ -100,6 +110,12 @@ function checkOrigin(origin: string): string {
   return origin;
 }
 
+function checkPort(name: string, text: string): number {
+  const port = Number(text);
+  if (port > 65_535) throw new SetupError(`${name} must be at most 65535.`);
+  return port;
+}
+
 /**
  * Reads the configuration. An empty variable counts as unset.
  *
@@ -129,10 +145,18 @@ export function readConfig(environment: Record<string, string | undefined>): Con
         'HOST=127.0.0.1.',
     );
   }
-  if (Number(env.PORT) > 65_535) throw new SetupError('PORT must be at most 65535.');
+  const port = checkPort('PORT', env.PORT ?? '');
+  const metricsPort =
+    env.METRICS_PORT === undefined ? undefined : checkPort('METRICS_PORT', env.METRICS_PORT);
+  if (metricsPort === port && port !== 0) {
+    throw new SetupError(
+      `METRICS_PORT and PORT are both ${port}. Set METRICS_PORT to another, or leave it unset to have /metrics on PORT.`,
+    );
+  }
   return Object.freeze({
     host,
-    port: Number(env.PORT),
+    port,
+    metricsPort,
     databaseUrl: env.DATABASE_URL,
     dataDir: env.DATA_DIR ?? '',
     logLevel: env.LOG_LEVEL as LogLevel,

@@ -26,6 +26,7 @@ async function main(): Promise<void> {
     await app.listen({ host: config.host, port: config.port });
   } catch (error) {
     await app.close();
+    if (error instanceof SetupError) throw error;
     const { code, message } = error as NodeJS.ErrnoException;
     throw new SetupError(
       code === 'EADDRINUSE'

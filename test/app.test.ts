@@ -8,6 +8,7 @@ const OURS = [
   'validation',
   'openapi',
   'database',
+  'disk',
   'auth',
   'audit',
   'tail',
@@ -17,6 +18,8 @@ const OURS = [
   'audit-routes',
   'session-routes',
   'health-routes',
+  'metrics',
+  'metrics-routes',
 ];
 
 test('the plugins are registered in this order', async (t) => {

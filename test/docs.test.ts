@@ -3,7 +3,9 @@ import { existsSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'tap';
+import { parse } from 'yaml';
 import { temporaryFolder } from './support/app.ts';
+import { parseExposition } from './support/exposition.ts';
 import { createDatabase } from './support/postgres.ts';
 import { bannerToken, startServer } from './support/server.ts';
 
@@ -49,6 +51,8 @@ const elsewhere: Record<string, string> = {
     'the same; db:run itself is tried below',
   'PGPASSWORD=$(cat data/postgres/minutebook-password) \\': 'the same',
   'mv data/postgres data/postgres-old': 'the same',
+  'npm run bench': 'test/bench/bench.test.ts, in small',
+  'npm run bench -- --only write --arms minutebook,seed --connections 50 --rounds 3': 'the same',
   'cp -a data "data-$(date +%F)"': 'a copy of a folder',
 };
 const here = new Set([
@@ -96,6 +100,37 @@ test('every dependency has its reason in the README', async (t) => {
   const readme = await readFile(join(ROOT, 'README.md'), 'utf8');
   for (const kind of ['dependencies', 'devDependencies', 'optionalDependencies']) {
     for (const name of Object.keys(manifest[kind] ?? {})) t.ok(readme.includes(`\`${name}\``), name);
+  }
+});
+
+type Rule = { alert: string; expr: string; annotations: { summary: string; action: string } };
+
+test('the alerts of docs/operations.md ask for numbers that there are, and each says what to do', async (t) => {
+  const text = await readFile(join(ROOT, 'docs/operations.md'), 'utf8');
+  const block = /<!-- alerts[^\n]*-->\n+```yaml\n([\s\S]*?)^```/m.exec(text)?.[1] ?? '';
+  const { groups } = parse(block) as { groups: { rules: Rule[] }[] };
+  const rules = groups.flatMap((group) => group.rules);
+  t.ok(rules.length > 10);
+  // With the embedded Postgres, whose disk has numbers of its own.
+  const server = await startServer(t, { env: { LOG_LEVEL: 'warn' } });
+  await fetch(`${server.url}/nowhere`);
+  const scrape = parseExposition(await (await fetch(`${server.url}/metrics`)).text());
+  const series = [...scrape.values()].flatMap(({ samples }) => samples);
+  const isThere = (name: string, label?: string) =>
+    series.some((sample) => sample.name === name && (label === undefined || label in sample.labels));
+  for (const { alert, expr, annotations } of rules) {
+    t.ok(annotations.summary && annotations.action, alert);
+    for (const [, name = '', labels = ''] of expr.matchAll(
+      /\b((?:minutebook|nodejs|process)_\w+)(?:\{([^}]*)\})?/g,
+    )) {
+      t.ok(isThere(name), `${alert}: ${name}`);
+      for (const [, label = ''] of labels.matchAll(/(\w+)[!=]/g)) {
+        t.ok(label === 'job' || isThere(name, label), `${alert}: ${name}{${label}}`);
+      }
+    }
+  }
+  for (const [, name = ''] of text.matchAll(/`[^`\n]*\b(minutebook_(?!owner|app|restored)\w+)/g)) {
+    t.ok(isThere(name), `in the text: ${name}`);
   }
 });
 
@@ -160,7 +195,7 @@ test('a Postgres of one’s own, with two roles, as docs/operations.md says', as
     ),
   );
   const migrated = await run(rename(find('DATABASE_URL=')), passwords);
-  t.match(migrated.output, 'Applied: 0001_audit_log.');
+  t.match(migrated.output, 'Applied: 0001_audit_log');
   const appUrl = rename(`postgres://minutebook_app:app-secret@127.0.0.1:5432/minutebook`);
   const server = await startServer(t, { env: { DATABASE_URL: appUrl, LOG_LEVEL: 'warn' } });
   const chat = await run(`npx wscat -c "${server.url.replace('http', 'ws')}/ws?user=alice" -x hello -w 1`);

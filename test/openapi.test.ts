@@ -31,6 +31,8 @@ test('every operation is described, with all its errors', async (t) => {
     '/audit/{seq}',
     '/health/live',
     '/health/ready',
+    '/metrics',
+    '/sessions',
     '/ws',
   ]);
   for (const [path, operations] of Object.entries(document.paths)) {

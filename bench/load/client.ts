@@ -43,6 +43,7 @@ export class Client {
   readonly #ended = Promise.withResolvers<void>();
   #head: string | undefined = '';
   #closeCode = 1006;
+  #closing = false;
 
   constructor({ port, path, token, readyAt }: ClientOptions) {
     this.#readyLetter = readyAt?.charCodeAt(0);
@@ -84,7 +85,8 @@ export class Client {
 
   /** Closes in good order, or by force after a while. */
   async close(): Promise<void> {
-    if (!this.#socket.destroyed) {
+    if (!this.#socket.destroyed && !this.#closing) {
+      this.#closing = true;
       this.#socket.write(NORMAL_CLOSE);
       this.#socket.setTimeout(CLOSE_MS, () => this.#socket.destroy());
     }
@@ -128,7 +130,10 @@ export class Client {
       this.#socket.write(clientFrame(PONG, Buffer.from(bytes.slice(start, end))));
     } else if (opcode === CLOSE) {
       if (end - start >= 2) this.#closeCode = ((bytes[start] ?? 0) << 8) | (bytes[start + 1] ?? 0);
-      this.#socket.end(clientFrame(CLOSE, Buffer.from(bytes.slice(start, end))));
+      // RFC 6455 5.5.1: answered, unless it is itself the answer.
+      if (this.#closing) this.#socket.end();
+      else this.#socket.end(clientFrame(CLOSE, Buffer.from(bytes.slice(start, end))));
+      this.#closing = true;
     }
   }
 }

@@ -21,6 +21,8 @@ export type Load = {
   failed: Promise<never>;
 };
 
+export const nowUs = (): number => Number(process.hrtime.bigint() / 1_000n);
+
 /** Runs a load, and measures from after the warm-up on. */
 export async function measure(load: Load, { warmMs, ms, watched }: Window): Promise<Slice> {
   load.from = Number.POSITIVE_INFINITY;
@@ -28,6 +30,7 @@ export async function measure(load: Load, { warmMs, ms, watched }: Window): Prom
   await Promise.race([delay(warmMs), load.failed]);
   const before = readUsage(watched);
   const count = load.count();
+  const fromUs = nowUs();
   const from = performance.now();
   load.from = from;
   await Promise.race([delay(ms), load.failed]);
@@ -36,7 +39,14 @@ export async function measure(load: Load, { warmMs, ms, watched }: Window): Prom
   const messages = load.count() - count;
   const used = usedBetween(before, readUsage(watched));
   await Promise.race([load.stop(), load.failed]);
-  return { seconds: (to - from) / 1_000, messages, latency: load.latencies.summary(), used };
+  const seconds = (to - from) / 1_000;
+  return {
+    window: { fromUs, toUs: fromUs + seconds * 1e6 },
+    seconds,
+    messages,
+    latency: load.latencies.summary(),
+    used,
+  };
 }
 
 /** A promise of something that must not take longer. */

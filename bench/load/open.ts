@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { readUsage, usedBetween } from '../cpu.ts';
 import { Latencies } from '../stats.ts';
+import { nowUs } from './closed.ts';
 import { closeAll, connectAll, messageFrame } from './connect.ts';
 import type { OpenSlice, Orders } from './orders.ts';
 import { Schedule } from './schedule.ts';
@@ -67,6 +68,7 @@ export async function open({
   const run = async (): Promise<OpenSlice> => {
     await sendUntil(from);
     const before = readUsage(watched);
+    const fromUs = nowUs();
     await sendUntil(to);
     const seconds = (performance.now() - from) / 1_000;
     const used = usedBetween(before, readUsage(watched));
@@ -77,6 +79,7 @@ export async function open({
     const left = pending.flat().filter(counts);
     for (const dueAt of left) latencies.add(now - dueAt);
     return {
+      window: { fromUs, toUs: fromUs + seconds * 1e6 },
       seconds,
       messages,
       latency: latencies.summary(),

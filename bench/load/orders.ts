@@ -18,8 +18,12 @@ export type Window = {
   watched: Watched;
 };
 
+/** In microseconds of the machine's monotonic clock, which V8's profiles use as well. */
+export type TimeWindow = { fromUs: number; toUs: number };
+
 /** One measurement. */
 export type Slice = {
+  window: TimeWindow;
   /** How long the measurement took in fact. */
   seconds: number;
   /** Messages answered, or delivered, within it. */

@@ -23,6 +23,7 @@ export async function measureFanout(bench: Bench): Promise<FanoutSeries[]> {
       `fanout, round ${round + 1}, ${members} members, ${server.arm}: ` +
         `${digits(slice.messages / slice.seconds)} deliveries/s`,
     );
+    return slice;
   });
   await bench.arms.stop();
   await generator.stop();

@@ -1,7 +1,6 @@
-import type { RunningArm } from '../arms.ts';
 import type { OpenSlice } from '../load/orders.ts';
 import { digits } from '../table.ts';
-import { addSlice, type Bench, inTurns, type Series, windowOf } from './rounds.ts';
+import { addSlice, type Bench, inTurns, type Series, startAll, windowOf } from './rounds.ts';
 
 export type OpenSeries = Series<OpenSlice, { rate: number }>;
 
@@ -14,8 +13,7 @@ export async function measureOpen(bench: Bench): Promise<OpenSeries[]> {
   const { options, progress } = bench;
   const all: OpenSeries[] = [];
   const generator = bench.startGenerator();
-  const servers: RunningArm[] = [];
-  for (const arm of options.arms) servers.push(await bench.arms.start(arm));
+  const servers = await startAll(bench, options.arms);
   await inTurns(bench, options.rates, servers, async (server, rate, round) => {
     const slice = await generator.do('open', {
       target: server.target,
@@ -34,6 +32,7 @@ export async function measureOpen(bench: Bench): Promise<OpenSeries[]> {
       await server.stop();
       servers[servers.indexOf(server)] = await bench.arms.start(server.arm);
     }
+    return slice;
   });
   await bench.arms.stop();
   await generator.stop();

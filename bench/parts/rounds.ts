@@ -1,6 +1,6 @@
 import type { Arm, Arms, RunningArm } from '../arms.ts';
 import type { Watched } from '../cpu.ts';
-import type { Window } from '../load/orders.ts';
+import type { Slice, TimeWindow, Window } from '../load/orders.ts';
 import type { Options } from '../options.ts';
 import type { BenchPostgres } from '../postgres.ts';
 import type { Generator } from '../processes.ts';
@@ -14,8 +14,8 @@ export type Bench = {
   startGenerator: () => Generator;
   /** Says on stderr how far it has come. */
   progress: (text: string) => void;
-  /** Notes that measuring begins or ends, for the profile. */
-  onWindow: (arm: Arm, fromUs: number, toUs: number) => void;
+  /** Told when an arm was measured. */
+  onSlice: (arm: Arm, window: TimeWindow) => void;
   /** Aborted by Ctrl-C. */
   signal: AbortSignal;
 };
@@ -32,15 +32,13 @@ export const windowOf = (bench: Bench, server: RunningArm): Window => ({
   watched: watchedOf(bench, server),
 });
 
-/** Starts the servers of some arms, in their order. */
+/** Starts the servers of some arms; they come back in this order. */
 export async function startAll(
   bench: Bench,
   wanted: readonly Arm[],
   how: { broadcast?: boolean } = {},
 ): Promise<RunningArm[]> {
-  const servers: RunningArm[] = [];
-  for (const arm of wanted) servers.push(await bench.arms.start(arm, how));
-  return servers;
+  return Promise.all(wanted.map((arm) => bench.arms.start(arm, how)));
 }
 
 /**
@@ -48,11 +46,12 @@ export async function startAll(
  * round begins with another one.
  */
 export async function inTurns<T>(
-  { options, postgres, signal, onWindow }: Bench,
+  bench: Bench,
   settings: readonly T[],
   servers: readonly RunningArm[],
-  measure: (server: RunningArm, setting: T, round: number) => Promise<void>,
+  measure: (server: RunningArm, setting: T, round: number) => Promise<Slice>,
 ): Promise<void> {
+  const { options, postgres, signal } = bench;
   for (let round = 0; round < options.rounds; round += 1) {
     for (const setting of settings) {
       for (let turn = 0; turn < servers.length; turn += 1) {
@@ -60,9 +59,8 @@ export async function inTurns<T>(
         if (server === undefined) continue;
         signal.throwIfAborted();
         await postgres.checkpoint();
-        const from = Number(process.hrtime.bigint() / 1_000n);
-        await measure(server, setting, round);
-        onWindow(server.arm, from, Number(process.hrtime.bigint() / 1_000n));
+        const { window } = await measure(server, setting, round);
+        bench.onSlice(server.arm, window);
       }
     }
   }

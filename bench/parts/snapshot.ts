@@ -123,6 +123,7 @@ class SnapshotPart {
       connections: CONNECTIONS,
       ...windowOf(this.#bench, this.#server),
     });
+    this.#bench.onSlice('minutebook', slice.window);
     this.#bench.progress(`snapshot, ${when}: ${digits(rateOf(slice))}/s`);
     return slice;
   }

@@ -21,6 +21,7 @@ export async function measureWrite(bench: Bench): Promise<WriteSeries[]> {
       `write, round ${round + 1}, ${connections} connections, ${server.arm}: ` +
         `${digits(slice.messages / slice.seconds)}/s, p99 ${digits(slice.latency.p99)} ms`,
     );
+    return slice;
   });
   await bench.arms.stop();
   await generator.stop();

@@ -3,10 +3,11 @@ import type { FastifyInstance } from 'fastify';
 import fp from 'fastify-plugin';
 import { makePartitions } from '../../db/append.ts';
 import { readCursorKey } from '../../db/events.ts';
+import type { Attempt } from '../../src/core/commit-batch.ts';
 import type { Receipt } from '../../src/core/errors.ts';
 import type { Draft } from '../../src/core/events.ts';
 import type { AuditEvent } from '../../src/core/schemas.ts';
-import { Instance } from './instance.ts';
+import { Instance, type InstanceStats } from './instance.ts';
 import { Seen } from './seen.ts';
 
 const PARTITIONS_MS = 10_000;
@@ -25,6 +26,8 @@ export type AuditOptions = {
   /** Where this machine remembers how far it has seen the log. */
   dataDir: string;
 };
+
+export type AuditStats = InstanceStats & { sparePartitions: number };
 
 export type Audit = {
   /** The name of this process in the log; another one after its place in the log was lost. */
@@ -49,6 +52,9 @@ export type Audit = {
   recordSurely: (draft: Draft) => Promise<Receipt>;
   /** Calls back with the events of each batch that this instance committed, before any caller is answered. */
   onCommit: (listener: (events: AuditEvent[]) => void) => void;
+  /** Calls back after each attempt to append a batch. The listener must not throw. */
+  onAttempt: (listener: (attempt: Attempt) => void) => void;
+  stats: () => AuditStats;
   /** Calls back when there may be more in the log than what `onCommit` tells. */
   onHint: (listener: () => void) => void;
   /**
@@ -84,6 +90,7 @@ export default fp(
     const startedAt = performance.now();
     const cursorKey = await readCursorKey(write);
     const commitListeners: ((events: AuditEvent[]) => void)[] = [];
+    const attemptListeners: ((attempt: Attempt) => void)[] = [];
     const hintListeners: (() => void)[] = [];
     const lostListeners: (() => void)[] = [];
     const epochListeners: ((nextSeq: number) => void)[] = [];
@@ -91,6 +98,8 @@ export default fp(
       fastify.log.warn({ err: error }, 'DATA_DIR cannot hold how far the log was seen'),
     );
     let spare = SPARE_PARTITIONS;
+    /** Those that were lost; what they have in doubt is still looked up. */
+    const former: Instance[] = [];
     let closing = false;
 
     const join = (): Promise<Instance> =>
@@ -100,12 +109,16 @@ export default fp(
         onCommit: (events) => {
           for (const listener of commitListeners) listener(events);
         },
+        onAttempt: (attempt) => {
+          for (const listener of attemptListeners) listener(attempt);
+        },
         onKnown: (epoch, nextSeq) => seen.note(epoch, nextSeq),
         onReaped: () => {
           for (const listener of hintListeners) listener();
         },
         onLost: (reason) => {
           fastify.log.error({ instance: instance.name }, `this instance has lost its place: ${reason}`);
+          former.push(instance);
           for (const listener of lostListeners) listener();
           void rejoin();
         },
@@ -183,6 +196,8 @@ export default fp(
       record: (draft) => instance.record(draft),
       recordSurely: (draft) => instance.recordSurely(draft),
       onCommit: (listener) => commitListeners.push(listener),
+      onAttempt: (listener) => attemptListeners.push(listener),
+      stats: () => ({ ...instance.stats, sparePartitions: spare }),
       onHint: (listener) => hintListeners.push(listener),
       onLost: (listener) => lostListeners.push(listener),
       onNewEpoch: (listener) => epochListeners.push(listener),
@@ -212,7 +227,7 @@ export default fp(
       const late = delay(CLOSE_MS, new Error('the database does not answer in time'), { ref: false });
       const goodbye = instance.leave({ action: 'SERVER_STOPPED', details: { uptime_ms: uptime } });
       const outcome = await Promise.race([goodbye.catch((error: Error) => error), late]);
-      instance.stop();
+      for (const each of [instance, ...former]) each.stop();
       await seen.close();
       if (outcome !== undefined) fastify.log.error({ err: outcome }, 'the log could not be closed in order');
     });

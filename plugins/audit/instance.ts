@@ -3,7 +3,7 @@ import { hostname } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type History, PostgresLogStore, type Renewal } from '../../db/append.ts';
 import type { Db } from '../../db/client.ts';
-import { BatchCommitter } from '../../src/core/commit-batch.ts';
+import { type Attempt, BatchCommitter } from '../../src/core/commit-batch.ts';
 import { type CodedError, OutcomeUnknownError, type Receipt } from '../../src/core/errors.ts';
 import { type Draft, prepareEvent } from '../../src/core/events.ts';
 import { GroupCommit } from '../../src/core/group-commit.ts';
@@ -39,6 +39,8 @@ export type InstanceOptions = {
   seen: ReadonlyMap<string, number>;
   /** Called with the events of each batch that is known to be durable, in order, before any caller is answered. */
   onCommit: (events: AuditEvent[]) => void;
+  /** Called after each attempt to append a batch; must not throw. */
+  onAttempt: (attempt: Attempt) => void;
   /** Called with what is known of the log: the number after its last event. */
   onKnown: (epoch: string, nextSeq: number) => void;
   /** Called when it has recorded the ends of what a lost instance had open. */
@@ -46,6 +48,19 @@ export type InstanceOptions = {
   /** Called once, when it can answer for its sessions no more; they are ended by whoever reaps it. */
   onLost: (reason: string) => void;
   onWarning: (message: string) => void;
+};
+
+/** What the writing of the log is at, for whoever measures. */
+export type InstanceStats = {
+  /** Events that wait for their batch, and their bytes. */
+  queuedEvents: number;
+  queuedBytes: number;
+  /** Events refused because the queue was full, since the start. */
+  queueRefused: number;
+  /** How long the oldest unanswered event has waited, in milliseconds. */
+  oldestWaitMs: number;
+  /** How long the lease lasts at least without another renewal, in milliseconds; 0: it has run out. */
+  leaseLeftMs: number;
 };
 
 const newName = (): string =>
@@ -65,6 +80,8 @@ export class Instance {
   readonly #committer: BatchCommitter;
   readonly #group: GroupCommit;
   readonly #ended = new AbortController();
+  /** Whether `join` is over; who never had a place cannot lose one. */
+  #joined = false;
   #lost = false;
   readonly #beat: NodeJS.Timeout;
   /** The next renewal. */
@@ -92,7 +109,9 @@ export class Instance {
       },
       deadlineMs: DEADLINE_MS,
       attemptMs: ATTEMPT_MS,
+      mayShow: () => store.lease.whenSettled(),
       signal: this.#ended.signal,
+      observe: options.onAttempt,
     });
     this.#group = new GroupCommit({
       ...LIMITS,
@@ -111,6 +130,7 @@ export class Instance {
     instance = new Instance(store, await store.checkHistory(options.seen), options);
     await instance.renew();
     if (instance.isLost) throw new Error('the place in the log was lost as soon as it was taken');
+    instance.#joined = true;
     instance.#scheduleRenewal(RENEW_MS);
     return instance;
   }
@@ -137,6 +157,17 @@ export class Instance {
     return this.#committer.trouble ?? this.#renewalTrouble;
   }
 
+  /** What waits, and how long the lease lasts. */
+  get stats(): InstanceStats {
+    return {
+      queuedEvents: this.#group.queued,
+      queuedBytes: this.#group.queuedBytes,
+      queueRefused: this.#group.refused,
+      oldestWaitMs: this.#group.oldestWaitMs,
+      leaseLeftMs: this.#store.lease.remainingMs,
+    };
+  }
+
   get isLost(): boolean {
     return this.#store.lease.isLost;
   }
@@ -147,11 +178,12 @@ export class Instance {
   }
 
   /** Records an event; see `Audit.record`. */
-  async record(draft: Draft): Promise<Receipt> {
-    const receipt = await this.#group.add(prepareEvent(draft, this.name, Date.now()));
-    const unsettled = this.whenLeaseSettled();
-    if (unsettled !== undefined) await unsettled;
-    return receipt;
+  record(draft: Draft): Promise<Receipt> {
+    try {
+      return this.#group.add(prepareEvent(draft, this.name, Date.now()));
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   /** Records an event, trying until it is on record; rejects when this instance ends before. */
@@ -218,7 +250,7 @@ export class Instance {
     this.#rest();
     this.#store.lease.lose();
     this.#group.abort();
-    this.#options.onLost(reason);
+    if (this.#joined) this.#options.onLost(reason);
   }
 
   #rest(): void {
@@ -233,8 +265,11 @@ export class Instance {
       this.renew().then(
         () => this.#scheduleRenewal(RENEW_MS),
         (error: Error) => {
+          // Said once, not twice a second for as long as it lasts.
+          if (this.#renewalTrouble !== error.message) {
+            this.#options.onWarning(`the lease was not renewed: ${error.message}`);
+          }
           this.#renewalTrouble = error.message;
-          this.#options.onWarning(`the lease was not renewed: ${error.message}`);
           this.#scheduleRenewal(RENEW_AGAIN_MS);
         },
       );

@@ -66,8 +66,9 @@ export class Seen {
     if (!this.#changed) return;
     this.#changed = false;
     try {
-      // Another server on this folder may have seen more.
-      for (const [epoch, nextSeq] of await readEpochs(this.#path)) this.note(epoch, nextSeq);
+      // Another server on this folder may have seen more. What cannot be read was told of at the start.
+      const others = await readEpochs(this.#path).catch(() => new Map<string, number>());
+      for (const [epoch, nextSeq] of others) this.note(epoch, nextSeq);
       this.#changed = false;
       await mkdir(join(this.#path, '..'), { recursive: true, mode: 0o700 });
       const draft = `${this.#path}.${process.pid}`;

@@ -11,9 +11,11 @@ export type Command = {
   moves: boolean;
   /** Whether the database has not said yet what became of it. */
   inDoubt: boolean;
-  /** Called when the command is finished with: its sender was told. */
-  finish: () => void;
+  /** Called when the command is finished with; with true when it is on record and its sender was told. */
+  finish: (recorded: boolean) => void;
 };
+
+const nothing = (): void => {};
 
 export type CommandOptions = {
   record: (draft: Draft) => Promise<Receipt>;
@@ -46,22 +48,21 @@ export class Commands {
     return this.#inFlight.some(({ moves, inDoubt }) => moves && inDoubt);
   }
 
+  /** Records something that was said. */
+  send(draft: Draft, ref: string | undefined): void {
+    this.#record(draft, { ref, since: undefined, moves: false, inDoubt: false, finish: nothing });
+  }
+
   /**
-   * Records a command. Resolves when it is finished with: true when it is on record and was told, false when
-   * it was refused or nobody knows yet.
+   * Records a join or leave. Resolves when it is finished with: true when it is on record and was told, false
+   * when it was refused or nobody knows yet.
    */
-  run(
+  move(
     draft: Draft,
-    { ref, since, moves }: { ref?: string | undefined; since?: Since | undefined; moves: boolean },
+    { ref, since }: { ref?: string | undefined; since?: Since | undefined } = {},
   ): Promise<boolean> {
     const { promise, resolve } = Promise.withResolvers<boolean>();
-    const command: Command = { ref, since, moves, inDoubt: false, finish: () => resolve(true) };
-    this.#inFlight.push(command);
-    this.#options.record(draft).catch((error: unknown) => {
-      if (error instanceof OutcomeUnknownError) this.#leaveInDoubt(command, error);
-      else this.#drop(command, error);
-      resolve(false);
-    });
+    this.#record(draft, { ref, since, moves: true, inDoubt: false, finish: resolve });
     return promise;
   }
 
@@ -72,8 +73,17 @@ export class Commands {
 
   /** Its sender was told. */
   finish(command: Command | undefined): void {
-    command?.finish();
+    command?.finish(true);
     this.#options.onChange();
+  }
+
+  #record(draft: Draft, command: Command): void {
+    this.#inFlight.push(command);
+    this.#options.record(draft).catch((error: unknown) => {
+      if (error instanceof OutcomeUnknownError) this.#leaveInDoubt(command, error);
+      else this.#drop(command, error);
+      command.finish(false);
+    });
   }
 
   /**

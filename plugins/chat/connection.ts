@@ -2,7 +2,8 @@ import type { Duplex } from 'node:stream';
 import type { WebSocket } from 'ws';
 import type { ErrorCode } from '../../src/core/errors.ts';
 import { isStorable } from '../../src/core/text.ts';
-import { CLOSE_GRACE_MS } from '../websocket.ts';
+import { CLOSE_GRACE_MS, type Traffic } from '../websocket.ts';
+import type { Outbox } from './outbox.ts';
 
 const MIB = 1024 * 1024;
 /** A reader who has more than this waiting for so long is too slow, and closed with 1013. */
@@ -13,6 +14,8 @@ const MAX_BUFFERED_BYTES = 32 * MIB;
 /** A replay waits for the reader after so many bytes; meanwhile the room's new frames are held, up to a bound. */
 const PACE_BYTES = MIB / 4;
 const MAX_HELD_BYTES = 8 * MIB;
+/** Small frames are joined into one buffer: cheaper than to tell the kernel of each. */
+const MAX_COPIED_BYTES = 16 * 1024;
 /** The longest that setTimeout can wait. */
 const MAX_TIMEOUT_MS = 2 ** 31 - 1;
 
@@ -28,6 +31,8 @@ export type ConnectionOptions = {
   socket: WebSocket;
   /** The TCP or TLS connection under the socket. */
   stream: Duplex;
+  traffic: Traffic;
+  outbox: Outbox;
   /** When the bearer's token expires, in milliseconds since 1970; undefined: never. */
   expiresAt: number | undefined;
   /** A text frame came. */
@@ -55,8 +60,9 @@ export class Connection {
   #expiry: NodeJS.Timeout | undefined;
   /** Whether the peer gave a sign of life since the last ping. */
   #alive = true;
-  /** Whether what is sent is being gathered. */
-  #corked = false;
+  /** Frames that this turn of the event loop sends, and their bytes; empty when it is over. */
+  #gathered: Buffer[] = [];
+  #gatheredBytes = 0;
   /** The server's own code and word for the end; set once it has closed or found a fault. */
   #endCode: number | undefined;
   #endReason = '';
@@ -79,12 +85,30 @@ export class Connection {
   send(bytes: Buffer): void {
     const socket = this.#socket;
     if (socket.readyState !== socket.OPEN) return;
-    if (this.#isTooSlow(socket.bufferedAmount)) {
+    if (this.#isTooSlow(socket.bufferedAmount + this.#gatheredBytes)) {
       this.close(1013, 'too slow');
       return;
     }
-    this.#cork();
-    this.#stream.write(bytes);
+    this.#options.traffic.framesSent += 1;
+    this.#gatheredBytes += bytes.length;
+    if (this.#gathered.push(bytes) === 1) this.#options.outbox.add(this);
+  }
+
+  /** Hands what was gathered to the kernel. */
+  flush(): void {
+    const frames = this.#gathered;
+    if (frames.length === 0) return;
+    const bytes = this.#gatheredBytes;
+    this.#gathered = [];
+    this.#gatheredBytes = 0;
+    // After a close frame, ws's own included, no other may follow (RFC 6455 5.5.1).
+    if (this.#socket.readyState !== this.#socket.OPEN) return;
+    if (frames.length > 1 && bytes <= MAX_COPIED_BYTES) this.#stream.write(Buffer.concat(frames, bytes));
+    else {
+      this.#stream.cork();
+      for (const frame of frames) this.#stream.write(frame);
+      this.#stream.uncork();
+    }
   }
 
   /** Sends a frame of a room, or holds it while the room is held. */
@@ -121,6 +145,8 @@ export class Connection {
       if (unread < PACE_BYTES) this.send(bytes);
       else {
         unread = 0;
+        this.#options.traffic.framesSent += 1;
+        this.flush();
         const late = setTimeout(() => this.close(1013, 'too slow'), SLOW_MS);
         // Called when the bytes have gone to the kernel, or never will.
         await new Promise<void>((resolve) => this.#stream.write(bytes, () => resolve()));
@@ -144,6 +170,7 @@ export class Connection {
     this.#endCode ??= code;
     this.#endReason ||= reason;
     this.#options.onClosing();
+    this.flush();
     this.#socket.close(code, reason);
     setTimeout(() => this.#socket.terminate(), CLOSE_GRACE_MS).unref();
   }
@@ -169,6 +196,7 @@ export class Connection {
 
   #receive(data: Buffer, isBinary: boolean): void {
     this.#alive = true;
+    this.#options.traffic.framesReceived += 1;
     // ws goes on reading until the peer has answered the close.
     if (this.#endCode !== undefined) return;
     if (isBinary) {
@@ -201,17 +229,6 @@ export class Connection {
     const now = performance.now();
     this.#slowSince ??= now;
     return waiting > MAX_BUFFERED_BYTES || now - this.#slowSince > SLOW_MS;
-  }
-
-  /** Gathers what this turn of the event loop sends into one system call; in busy rooms those are most of the cost. */
-  #cork(): void {
-    if (this.#corked) return;
-    this.#corked = true;
-    this.#stream.cork();
-    process.nextTick(() => {
-      this.#corked = false;
-      this.#stream.uncork();
-    });
   }
 
   /** Ends the session when its token expires; setTimeout cannot wait for more than 24 days at a time. */

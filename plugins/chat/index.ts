@@ -15,6 +15,7 @@ import { problems, sendProblem } from '../errors.ts';
 import { addressOf } from '../refusals.ts';
 import { checkEncoding } from '../validation.ts';
 import { CLOSE_GRACE_MS } from '../websocket.ts';
+import { Outbox } from './outbox.ts';
 import { type Replay, Session } from './session.ts';
 
 export type ChatOptions = { limits: { framesPerSecond: number; roomsPerSession: number } };
@@ -77,10 +78,11 @@ function userAgentOf(request: FastifyRequest): string | null {
 /** Chat: frames become events, and events that come out of the tail become frames. */
 export default fp(
   async function chat(fastify: FastifyInstance, { limits }: ChatOptions) {
-    const { audit, auth, database, tail, refuseFrame } = fastify;
+    const { audit, auth, database, tail, refuseFrame, traffic } = fastify;
     /** Sessions whose end is not on record yet, by id. */
     const sessions = new Map<string, Session>();
     const rooms = new Rooms<Session>();
+    const outbox = new Outbox();
     /** The server is stopping: no session may open any more. */
     let draining = false;
 
@@ -104,9 +106,11 @@ export default fp(
         timestamp,
       };
       // Serialised once, however many members get it.
-      const bytes = frameBytes(frame);
+      let bytes: Buffer | undefined;
       for (const member of rooms.members(room)) {
-        if (member !== session) member.sendInRoom(room, bytes);
+        if (member === session) continue;
+        bytes ??= frameBytes(frame);
+        member.sendInRoom(room, bytes);
       }
       session?.onOwnMessage(event, frame, bytes);
     }
@@ -267,6 +271,8 @@ export default fp(
           audit,
           limits,
           refuse: refuseFrame,
+          traffic,
+          outbox,
           replay,
           delivered: () => delivered,
           onFault: (error) => request.log.error({ err: error }, 'a frame could not be handled'),

@@ -17,8 +17,10 @@ import type { AuditEvent } from '../../src/core/schemas.ts';
 import { TokenBucket } from '../../src/core/token-bucket.ts';
 import type { Audit } from '../audit/index.ts';
 import type { Principal } from '../auth.ts';
+import type { Traffic } from '../websocket.ts';
 import { type Command, Commands } from './commands.ts';
 import { Connection } from './connection.ts';
+import type { Outbox } from './outbox.ts';
 
 /** Frames that may wait before the socket is no longer read; TCP then slows the sender down. */
 const MAX_INBOX = 64;
@@ -43,6 +45,8 @@ export type SessionOptions = {
   limits: { framesPerSecond: number; roomsPerSession: number };
   /** Puts a refused frame on record. */
   refuse: (code: ErrorCode, source: { user_id: string; ip: string | null; session_id: string }) => void;
+  traffic: Traffic;
+  outbox: Outbox;
   /** Reads what a member missed in a room: after `since`, before `until`. Recorded as a read of the log. */
   replay: (session: Session, room: string, since: Since, until: number) => Promise<Replay>;
   /** The number that the log's next event will get, as far as this instance has delivered. */
@@ -104,6 +108,8 @@ export class Session {
     this.#connection = new Connection({
       socket: options.socket,
       stream: options.stream,
+      traffic: options.traffic,
+      outbox: options.outbox,
       expiresAt: options.principal.expiresAt,
       onText: (text) => this.#receive(text),
       onRefused: (code) => this.#refused(code),
@@ -136,13 +142,13 @@ export class Session {
     if (this.#isOver()) return;
     if (room === undefined) this.#welcome();
     else {
-      const joined = await this.#commands.run(this.#draft({ action: 'JOINED', room }), { moves: true });
+      const joined = await this.#commands.move(this.#draft({ action: 'JOINED', room }));
       if (this.#isOver()) return;
       if (!joined) this.close(1013, 'the audit log cannot be written');
     }
     this.#state = 'open';
     this.#wake();
-    void this.#work();
+    this.#work();
   }
 
   /** Sends a frame of a room, after the replay if one is under way. */
@@ -198,11 +204,12 @@ export class Session {
   }
 
   /** This session’s own message: the sender gets it with its `ref`, and then the acknowledgement. */
-  onOwnMessage(event: AuditEvent, frame: ServerFrame & { type: 'message' }, bytes: Buffer): void {
+  onOwnMessage(event: AuditEvent, frame: ServerFrame & { type: 'message' }, bytes: Buffer | undefined): void {
     const command = this.#commands.next();
     const ref = command?.ref;
     const { room } = frame;
-    this.sendInRoom(room, ref === undefined ? bytes : frameBytes({ ...frame, ref }));
+    const own = ref === undefined ? (bytes ?? frameBytes(frame)) : frameBytes({ ...frame, ref });
+    this.sendInRoom(room, own);
     // By the same way, so that it comes after the message.
     if (ref !== undefined) this.sendInRoom(room, this.#ackFrame(ref, event));
     this.#commands.finish(command);
@@ -213,23 +220,26 @@ export class Session {
   #receive(text: string): void {
     this.#inbox.push(text);
     if (this.#inbox.length >= MAX_INBOX) this.#connection.pause();
-    if (this.#state === 'open') void this.#work();
+    if (this.#state === 'open') this.#work();
   }
 
   /** Handles what is in the inbox, in order; one worker at a time. */
-  async #work(): Promise<void> {
+  #work(): void {
     if (this.#working) return;
     this.#working = true;
-    try {
-      for (let text = this.#inbox.shift(); text !== undefined; text = this.#inbox.shift()) {
-        if (this.#inbox.length < MAX_INBOX / 2) this.#connection.resume();
-        const waiting = this.#handle(text);
-        if (waiting !== undefined) await waiting;
+    for (let text = this.#inbox.shift(); text !== undefined; text = this.#inbox.shift()) {
+      if (this.#inbox.length < MAX_INBOX / 2) this.#connection.resume();
+      const waiting = this.#handle(text);
+      if (waiting !== undefined) {
+        void waiting.catch(this.#options.onFault).then(() => {
+          this.#working = false;
+          this.#work();
+        });
+        return;
       }
-    } finally {
-      this.#working = false;
-      this.#wake();
     }
+    this.#working = false;
+    this.#wake();
   }
 
   /** Handles one frame; a promise when the next frame must wait for it. */
@@ -272,7 +282,7 @@ export class Session {
       throw new FrameError('not_in_room', `You are not in ${which}; join first.`, frame.ref);
     }
     const draft = this.#draft({ action: 'MESSAGE_SENT', room, message: frame.text });
-    void this.#commands.run(draft, { ref: frame.ref, moves: false });
+    this.#commands.send(draft, frame.ref);
     return this.#commands.size < MAX_IN_FLIGHT
       ? undefined
       : this.#until(() => this.#commands.size < MAX_IN_FLIGHT);
@@ -293,12 +303,11 @@ export class Session {
     if (limits.roomsPerSession > 0 && this.#rooms.size >= limits.roomsPerSession) {
       throw new FrameError('forbidden', `A session can be in ${limits.roomsPerSession} rooms at most.`, ref);
     }
-    return this.#commands.run(this.#draft({ action: 'JOINED', room }), { ref, since, moves: true });
+    return this.#commands.move(this.#draft({ action: 'JOINED', room }), { ref, since });
   }
 
   #leave({ room, ref }: LeaveFrame): Promise<unknown> {
-    if (this.#rooms.has(room))
-      return this.#commands.run(this.#draft({ action: 'LEFT', room }), { ref, moves: true });
+    if (this.#rooms.has(room)) return this.#commands.move(this.#draft({ action: 'LEFT', room }), { ref });
     this.#ack(ref, { seq: null, timestamp: null });
     return Promise.resolve();
   }
@@ -409,7 +418,7 @@ export class Session {
     await this.#until(() => this.#state !== 'opening');
     if (this.#state !== 'open') return;
     this.#state = 'closing';
-    void this.#work();
+    this.#work();
     await this.#idle();
     await this.#recordEnd(code, reason);
   }

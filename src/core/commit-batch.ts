@@ -13,7 +13,8 @@ export type BatchReceipt = { first_seq: number; timestamp: string };
  * - `unknown`: it may have been written. Try the identical batch again under its number.
  * - `fenced`: this writer's term or lease has ended; nothing was written. Take a new term.
  */
-export type AppendFailure = 'item' | 'not_applied' | 'unknown' | 'fenced';
+export const appendFailures = ['item', 'not_applied', 'unknown', 'fenced'] as const;
+export type AppendFailure = (typeof appendFailures)[number];
 
 export class AppendError extends Error {
   readonly kind: AppendFailure;
@@ -44,16 +45,23 @@ export type Entry = {
   reject: (error: CodedError) => void;
 };
 
+/** One attempt to append that has come to an end: how long it took, and how it failed if it did. */
+export type Attempt = { ms: number; failure: AppendFailure | null };
+
 export type CommitOptions = {
   store: LogStore;
   /** Called with the events of a batch, in order, as soon as they are known to be durable. */
   onCommit: (events: AuditEvent[]) => void;
+  /** Undefined while receipts may be given; else a promise to wait for before they are. */
+  mayShow?: () => Promise<void> | undefined;
   /** How long a caller waits for an answer at most, in milliseconds from the time of queueing. */
   deadlineMs: number;
   /** How long an attempt that the database refuses may take; none is begun that could outlast the deadline. */
   attemptMs: number;
   /** Aborted when the process gives up; what is unknown then stays unknown. */
   signal: AbortSignal;
+  /** Told of every attempt, for whoever measures; must not throw. */
+  observe?: (attempt: Attempt) => void;
 };
 
 const FIRST_BACKOFF_MS = 25;
@@ -171,12 +179,17 @@ export class BatchCommitter {
     deadline: number,
     succeed: (receipt: BatchReceipt) => void,
   ): Promise<AppendError | null> {
+    const { store, observe } = this.#options;
+    const startedAt = performance.now();
     try {
-      succeed(await inTime(this.#options.store.append(number, batch), deadline));
+      const receipt = await inTime(store.append(number, batch), deadline);
+      observe?.({ ms: performance.now() - startedAt, failure: null });
+      succeed(receipt);
       return null;
     } catch (error) {
-      if (error instanceof AppendError) return error;
-      throw error;
+      if (!(error instanceof AppendError)) throw error;
+      observe?.({ ms: performance.now() - startedAt, failure: error.kind });
+      return error;
     }
   }
 
@@ -186,7 +199,12 @@ export class BatchCommitter {
     this.#options.onCommit(
       entries.map(({ pending }, index) => placeEvent(pending, first_seq + index, timestamp)),
     );
-    for (const { pending, resolve } of entries) resolve({ seq: pending.event.seq, timestamp });
+    const answer = (): void => {
+      for (const { pending, resolve } of entries) resolve({ seq: pending.event.seq, timestamp });
+    };
+    const wait = this.#options.mayShow?.();
+    if (wait === undefined) answer();
+    else void wait.then(answer);
   }
 
   async #split(entries: readonly Entry[], failure: AppendError): Promise<void> {

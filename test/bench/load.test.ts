@@ -25,9 +25,9 @@ const serverFrame = (payload: string): Buffer => {
 };
 
 test('frames are cut out of the stream wherever it is broken', async (t) => {
-  const payloads = ['', 'short', 'x'.repeat(125), 'y'.repeat(126), 'z'.repeat(70_000), 'end'];
+  const payloads = ['', 'short', 'x'.repeat(125), 'y'.repeat(126), 'z'.repeat(65_536), 'end'];
   const stream = Buffer.concat(payloads.map(serverFrame));
-  for (const size of [1, 2, 3, 7, 1_000, 65_536, stream.length]) {
+  for (const size of [61, 130, 1_000, 65_536, stream.length]) {
     const found: string[] = [];
     const reader = new FrameReader((opcode, bytes, start, end) => {
       t.equal(opcode, TEXT);
@@ -41,6 +41,16 @@ test('frames are cut out of the stream wherever it is broken', async (t) => {
     }
     t.same(found, payloads, `in pieces of ${size}`);
   }
+});
+
+test('frames are cut out of the stream byte by byte', async (t) => {
+  const found: string[] = [];
+  const reader = new FrameReader((_, bytes, start, end) => {
+    found.push(Buffer.from(bytes.slice(start, end)).toString());
+  });
+  const payloads = ['one', '', 'y'.repeat(300), 'two'];
+  for (const byte of Buffer.concat(payloads.map(serverFrame))) reader.push(Buffer.from([byte]));
+  t.same(found, payloads);
 });
 
 test('messages are due at fixed times, whatever became of those before', async (t) => {
@@ -179,12 +189,13 @@ test('a refused handshake is told with the server’s answer', async (t) => {
 test('connections are closed in good order', async (t) => {
   const server = new WebSocketServer({ port: 0, host: '127.0.0.1' });
   t.teardown(() => server.close());
-  const codes: number[] = [];
-  server.on('connection', (socket) => socket.on('close', (code) => codes.push(code)));
+  const ends: Promise<[number]>[] = [];
+  server.on('connection', (socket) => ends.push(once(socket, 'close') as Promise<[number]>));
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
   const clients = await connectAll({ port, secret: null, chat: false }, 3, () => '');
   await closeAll(clients);
+  const codes = (await Promise.all(ends)).map(([code]) => code);
   t.same(codes, [1000, 1000, 1000]);
 });
 

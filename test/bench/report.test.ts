@@ -8,6 +8,7 @@ import { digits, table } from '../../bench/table.ts';
 import { judge, verdictTable } from '../../bench/verdict.ts';
 
 const slice = (messages: number, p99 = 1, p50 = 1): Slice => ({
+  window: { fromUs: 0, toUs: 2_000_000 },
   seconds: 2,
   messages,
   latency: { count: messages, p50, p99, max: p99 },

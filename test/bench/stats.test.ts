@@ -7,6 +7,7 @@ test('a percentile is the value that so many are at or below', async (t) => {
   t.equal(percentile(hundred, 0.99), 99);
   t.equal(percentile(hundred, 1), 100);
   t.equal(percentile(hundred, 0), 1);
+  t.equal(percentile([1, 2, 3], 0.5), 2);
   t.equal(percentile([7], 0.99), 7);
   t.equal(percentile([1, 2], 0.5), 1);
   t.same(percentile([], 0.5), Number.NaN);

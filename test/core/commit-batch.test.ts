@@ -3,6 +3,7 @@ import { type Test, test } from 'tap';
 import {
   AppendError,
   type AppendFailure,
+  type Attempt,
   BatchCommitter,
   type BatchReceipt,
   type CommitOptions,
@@ -422,6 +423,35 @@ test('where no new term is to be had, the reason is the cause of the refusal', a
   t.equal((caller.answer as CodedError).cause, away);
 });
 
+test('a writer that was given up for lost tries no more: what was not in doubt is refused at once', async (t) => {
+  const { store, callers, commit } = setup(t, { deadlineMs: LONG_MS });
+  store.lost = true;
+  store.faults.push(fenced);
+  const [caller] = callers('a');
+  await commit([caller as Caller]);
+  t.equal(caller?.code, 'audit_unavailable');
+  t.equal(store.attempts.length, 1);
+  t.equal(store.resolves, 0);
+});
+
+test('a writer that was given up for lost finds out what became of a batch in doubt', async (t) => {
+  for (const outcome of ['ok', 'audit_unavailable']) {
+    const { store, callers, commit, committed } = setup(t, { deadlineMs: LONG_MS });
+    store.lost = true;
+    // The answer to the first attempt was lost, and the second is fenced.
+    store.faults.push(outcome === 'ok' ? lostAfterEffect : lost, fenced);
+    const [caller] = callers('a');
+    await commit([caller as Caller]);
+    t.equal(caller?.code, 'outcome_unknown');
+    const settled = await settledOf(caller as Caller).then(
+      () => 'ok',
+      (error: CodedError) => error.code,
+    );
+    t.equal(settled, outcome);
+    t.equal(committed.length, outcome === 'ok' ? 1 : 0);
+  }
+});
+
 test('a new term that is never given does not keep the callers waiting', async (t) => {
   for (const [fault, code] of [
     [notApplied, 'audit_unavailable'],
@@ -545,4 +575,28 @@ test('an append error says what to do next, and why', async (t) => {
   t.type(error, Error);
   t.match(error, { name: 'AppendError', kind: 'fenced', message: 'words' });
   t.equal(error.cause, cause);
+});
+
+test('every attempt is told of once, with how it ended and how long it took', async (t) => {
+  const attempts: Attempt[] = [];
+  const { store, callers, commit } = setup(t, {
+    deadlineMs: LONG_MS,
+    observe: (attempt) => attempts.push(attempt),
+  });
+  store.faults = [
+    notApplied,
+    fenced,
+    async (apply) => {
+      await delay(30);
+      return apply();
+    },
+  ];
+  await commit(callers('a', 'b'));
+  await commit(callers('guilty'));
+  t.strictSame(
+    attempts.map(({ failure }) => failure),
+    ['not_applied', 'fenced', null, 'item'],
+  );
+  const took = attempts[2]?.ms ?? 0;
+  t.ok(took >= 25 && took < LONG_MS, `${took} ms, without the attempts before`);
 });

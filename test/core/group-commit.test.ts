@@ -233,3 +233,41 @@ test('a batch that is refused does not hold up the next', async (t) => {
   t.equal(await first, 'audit_unavailable');
   t.match(await second, { seq: 0 });
 });
+
+test('an aborted group refuses what waits and what comes; the batch under way is answered', async (t) => {
+  const { group, add, batches, begun, commit } = gated();
+  const first = add('a');
+  await begun(1);
+  const waiting = add('b');
+  group.abort();
+  t.equal(await codeOf(waiting), 'audit_unavailable');
+  t.equal(await codeOf(add('c')), 'audit_unavailable');
+  t.equal(group.queued, 0);
+  await commit(0);
+  t.match(await first, { seq: 0 });
+  await group.close();
+  t.strictSame(batches, [['a']]);
+});
+
+test('it tells how much waits, how long the oldest has, and how many were refused', async (t) => {
+  const { group, add, commit, begun } = gated({ maxQueueEvents: 2, maxBatchEvents: 1 });
+  t.equal(group.oldestWaitMs, 0);
+  const first = add('a', 10);
+  const second = add('b', 20);
+  t.strictSame([group.queued, group.queuedBytes], [2, 30]);
+  t.equal(await codeOf(add('c')), 'overloaded');
+  t.equal(group.refused, 1);
+  await begun(1);
+  t.strictSame([group.queued, group.queuedBytes], [1, 20]);
+  await commit(0);
+  await first;
+  await begun(2);
+  t.equal(group.queued, 0);
+  const waited = group.oldestWaitMs;
+  await until('time passes', () => group.oldestWaitMs > waited + 20);
+  t.ok(group.oldestWaitMs >= 20, 'that of the batch under way');
+  await commit(1);
+  await second;
+  await group.close();
+  t.strictSame([group.queued, group.queuedBytes, group.oldestWaitMs, group.refused], [0, 0, 0, 1]);
+});

@@ -100,9 +100,115 @@ test('an offer beyond the next event waits for the read of what is between', asy
   t.strictSame(seen, [], 'nothing is handed on out of order');
   await until('the gap was read', () => tail.next === 5);
   t.strictSame(seen, range(0, 5));
-  t.equal(reads[0], `0+${PAGE}`);
+  t.strictSame(reads, ['0+2'], 'what was offered is not read as well');
   tail.offer(commitTo(6));
   t.strictSame(seen, range(0, 6), 'and then offers are next again');
+});
+
+test('own batches between those of others are kept until their turn comes', async (t) => {
+  const { tail, reads, fault, commitTo, follow } = setup();
+  const seen = follow();
+  const gate = Promise.withResolvers<void>();
+  fault.before = () => gate.promise;
+  commitTo(2);
+  tail.offer(commitTo(4));
+  tail.offer(commitTo(5));
+  commitTo(7);
+  tail.offer(commitTo(9));
+  gate.resolve();
+  await until('all is known', () => tail.next === 9);
+  t.strictSame(seen, range(0, 9));
+  t.strictSame(reads, ['0+2', '5+2']);
+});
+
+test('more own batches than are kept are read', async (t) => {
+  const { tail, fault, commitTo, follow } = setup();
+  const seen = follow();
+  const gate = Promise.withResolvers<void>();
+  fault.before = () => gate.promise;
+  commitTo(1);
+  for (let end = 2; end <= 200; end += 1) tail.offer(commitTo(end));
+  gate.resolve();
+  await until('all is known', () => tail.next === 200);
+  t.strictSame(seen, range(0, 200));
+});
+
+test('a hint that says how far the log goes is followed that far, and no further', async (t) => {
+  const { tail, reads, commitTo, follow } = setup();
+  const seen = follow();
+  commitTo(3);
+  await tail.wake(3);
+  t.strictSame(seen, range(0, 3));
+  t.strictSame(reads, [`0+${PAGE}`]);
+  await tail.wake(2);
+  await tail.wake(3);
+  t.equal(reads.length, 1, 'what is known is not read again');
+  await tail.wake(1_000_000);
+  t.equal(reads.length, 2, 'what is not there is not asked for twice');
+  commitTo(4);
+  await tail.wake();
+  t.strictSame(seen, range(0, 4));
+});
+
+test('while nothing may be shown, nobody is handed anything, and nothing is lost', async (t) => {
+  for (const kind of ['from memory', 'from the database'] as const) {
+    let wait: PromiseWithResolvers<void> | undefined = Promise.withResolvers();
+    const { tail, commitTo, follow } = setup({
+      mayShow: () => wait?.promise,
+      maxRecentEvents: kind === 'from memory' ? 1_000 : 1,
+    });
+    const seen = follow();
+    for (let end = 10; end <= 100; end += 10) tail.offer(commitTo(end));
+    await new Promise((resolve) => setImmediate(resolve));
+    t.strictSame(seen, [], kind);
+    const again = wait;
+    wait = Promise.withResolvers();
+    again.resolve();
+    await new Promise((resolve) => setImmediate(resolve));
+    t.strictSame(seen, [], 'it is asked again after the waiting');
+    const last = wait;
+    wait = undefined;
+    last.resolve();
+    await until('all came', () => seen.length === 100);
+    t.strictSame(seen, range(0, 100), kind);
+  }
+});
+
+test('what was read before it became clear that nothing may be shown is not handed on', async (t) => {
+  let wait: PromiseWithResolvers<void> | undefined;
+  const { tail, fault, commitTo, follow } = setup({ mayShow: () => wait?.promise, maxRecentEvents: 1 });
+  for (let end = 10; end <= 100; end += 10) tail.offer(commitTo(end));
+  const gate = Promise.withResolvers<void>();
+  fault.before = () => gate.promise;
+  const seen = follow(0);
+  wait = Promise.withResolvers();
+  gate.resolve();
+  await new Promise((resolve) => setImmediate(resolve));
+  t.strictSame(seen, []);
+  const last = wait;
+  wait = undefined;
+  last.resolve();
+  await until('all came', () => seen.length === 100);
+  t.strictSame(seen, range(0, 100));
+});
+
+test('a tail that is restarted goes on from there, and forgets what it knew', async (t) => {
+  const { tail, log, fault, commitTo, follow } = setup();
+  const seen = follow();
+  tail.offer(commitTo(10));
+  const gate = Promise.withResolvers<void>();
+  fault.before = () => gate.promise;
+  commitTo(12);
+  const woken = tail.wake();
+  // The log is put back to 5 events, and goes on otherwise.
+  log.length = 5;
+  tail.restart(5);
+  gate.resolve();
+  await woken;
+  tail.offer(commitTo(8));
+  await tail.wake();
+  t.strictSame(seen, [...range(0, 10), ...range(5, 8)]);
+  t.equal(tail.next, 8);
 });
 
 test('a read and an offer of the same events give each once', async (t) => {
@@ -449,4 +555,22 @@ test('a closed tail hands on nothing, and no read of it is under way any more', 
     t.strictSame(seen, [], reader);
     t.equal(reads.length, 1, `${reader}: no read after the end`);
   }
+});
+
+test('it tells how many follow, and how long ago the database last answered', async (t) => {
+  const { tail, fault } = setup();
+  const subscription = tail.subscribe(() => {});
+  t.equal(tail.subscriptions, 1);
+  subscription.close();
+  t.equal(tail.subscriptions, 0);
+  fault.before = () => {
+    throw new Error('away');
+  };
+  await until('time passes', () => tail.readAgeMs > 20);
+  await tail.wake();
+  t.ok(tail.readAgeMs > 20, 'a read that fails is no answer');
+  fault.before = () => {};
+  const before = tail.readAgeMs;
+  await tail.wake();
+  t.ok(tail.readAgeMs < before, 'one that finds nothing is');
 });
