@@ -55,6 +55,10 @@ export type SessionOptions = {
   onFault: (error: unknown) => void;
 };
 
+/** Whether something failed because the log could not be written, and not for what it was. */
+const isOutage = (error: unknown): boolean =>
+  error instanceof CodedError && (error.code === 'audit_unavailable' || error.code === 'outcome_unknown');
+
 /**
  * One WebSocket connection.
  *
@@ -102,7 +106,10 @@ export class Session {
     this.#whenEnded = resolve;
     this.#commands = new Commands({
       record: options.audit.record,
-      tellError: (error, ref) => this.#tellError(error, ref),
+      tellError: (error, ref) => {
+        this.#tellError(error, ref);
+        if (isOutage(error)) this.#refuseWaiting();
+      },
       onChange: () => this.#wake(),
     });
     this.#connection = new Connection({
@@ -264,6 +271,22 @@ export class Session {
       this.#tellError(error, error instanceof FrameError ? error.ref : undefined);
       return undefined;
     }
+  }
+
+  /**
+   * Refuses the frames that waited for one that could not be recorded: each has waited as long, and would wait
+   * once more before its sender heard anything (promise 2: an answer within 5 s).
+   */
+  #refuseWaiting(): void {
+    const waiting = this.#inbox;
+    this.#inbox = [];
+    for (const text of waiting) {
+      this.#tellError(
+        new CodedError('audit_unavailable', 'The audit log cannot be written now; nothing was done.'),
+        this.#refIn(text),
+      );
+    }
+    this.#connection.resume();
   }
 
   /** The label of a frame that is refused unread, so that its sender knows which one it was. */

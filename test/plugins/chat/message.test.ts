@@ -1,6 +1,7 @@
 import { test } from 'tap';
 import { build } from '../../support/app.ts';
 import { connect, until } from '../../support/client.ts';
+import { connection } from '../../support/postgres.ts';
 
 test('a message goes to the room, to its sender with the ref, and then the ack comes', async (t) => {
   const server = await build(t);
@@ -177,4 +178,30 @@ test('a member gets a frame that was serialised once, whoever it is', async (t) 
   await until('all have it', () => clients.every((client) => client.all('message').length === 1));
   const raw = clients.map((client) => client.raw.find((text) => text.includes('the same bytes')));
   t.equal(new Set(raw).size, 1);
+});
+
+test('a message that waits behind a leave is answered within 5 s of its own sending, too', async (t) => {
+  const server = await build(t);
+  const alice = await connect(t, server, 'alice');
+  await alice.ask({ type: 'join', room: 'elsewhere' });
+  const lock = await connection(t, server.databaseUrl);
+  await lock.query('begin');
+  await lock.query('lock table audit_batch in exclusive mode');
+  alice.send({ type: 'leave', room: 'elsewhere', ref: 'leave' });
+  await until('the leave has waited for a while', async () => {
+    const { status } = await server.get('/health/ready');
+    return status === 503;
+  });
+  const sentAt = performance.now();
+  alice.send({ type: 'message', room: 'lobby', text: 'behind it', ref: 'message' });
+  t.match(await alice.next('error'), { ref: 'leave', code: 'audit_unavailable' });
+  t.match(await alice.next('error'), { ref: 'message', code: 'audit_unavailable' });
+  const waited = performance.now() - sentAt;
+  t.ok(waited < 5_500, `it was refused after ${Math.round(waited)} ms`);
+  await lock.query('rollback');
+  await alice.ask({ type: 'message', room: 'lobby', text: 'later' });
+  t.strictSame(
+    (await server.events('action=MESSAGE_SENT')).map(({ message }) => message),
+    ['later'],
+  );
 });
