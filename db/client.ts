@@ -76,7 +76,10 @@ export function openPool(options: ClientOptions): { db: Db; stats: () => PoolSta
     onConnect: async (client) => {
       await client.query(
         `set statement_timeout = ${statement_timeout}; set lock_timeout = ${lock_timeout}; ` +
-          `set default_transaction_isolation = 'read committed'; set idle_in_transaction_session_timeout = 10000`,
+          `set default_transaction_isolation = 'read committed'; set idle_in_transaction_session_timeout = 10000; ` +
+          // As it is, but never off, and so that it stays when somebody switches it off later.
+          `select set_config('synchronous_commit',
+             coalesce(nullif(current_setting('synchronous_commit'), 'off'), 'on'), false)`,
       );
     },
   });
