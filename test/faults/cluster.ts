@@ -10,6 +10,7 @@ import { clusterUser, giveTo, runAs } from '../../db/embedded/user.ts';
 import { temporaryFolder } from '../support/app.ts';
 import { until } from '../support/client.ts';
 import { query } from '../support/postgres.ts';
+import type { Network } from './netns.ts';
 
 const USER = 'faults';
 const STARTED_MS = 20_000;
@@ -22,7 +23,7 @@ export type ClusterOptions = {
   /** More words for initdb. */
   initdb?: string[];
   /** A network namespace to run in, and the address that it has there. */
-  network?: { namespace: string; address: string };
+  network?: Network;
 };
 
 async function freePort(): Promise<number> {
@@ -90,6 +91,10 @@ export class Cluster {
       await access.write('host all all 0.0.0.0/0 scram-sha-256\n');
       await access.close();
     }
+  }
+
+  get network(): Network | undefined {
+    return this.#options.network;
   }
 
   /** The postmaster's process. */

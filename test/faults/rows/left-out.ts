@@ -15,6 +15,6 @@ export const leftOut: readonly { id: string; title: string; why: string }[] = [
   {
     id: '–',
     title: 'the power fails',
-    why: 'This needs a device that forgets what was not flushed. Rows 10b, 22 and 24 lose processes, not caches; what replaces it is the proof below, by system calls.',
+    why: 'This needs a device that forgets what was not flushed. Rows 10b, 22 and 24 lose processes, not caches; what replaces it is the proof by system calls, above.',
   },
 ];

@@ -1,6 +1,18 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { atNextAppend } from '../moment.ts';
+import { layNetwork, type Network, resetConnections, setFarEnd } from '../netns.ts';
 import type { Row } from '../row.ts';
+import type { World, WorldOptions } from '../world.ts';
+
+/** A cluster behind a cable. */
+const behindCable: WorldOptions = {
+  cluster: async (t) => ({ network: await layNetwork(t) }),
+};
+
+const networkOf = ({ cluster }: World): Network => {
+  if (cluster.network === undefined) throw new Error('this cluster has no network of its own');
+  return cluster.network;
+};
 
 /** Faults of the way between the servers and their database. */
 export const network: readonly Row[] = [
@@ -40,7 +52,7 @@ export const network: readonly Row[] = [
     heal: async (world) => world.proxy.setMode('pass'),
   },
   {
-    id: '15',
+    id: '15a',
     title: 'all connections to the database are reset, again and again for 3 s',
     expected: 'each batch is tried again under its number: on record once',
     world: { proxied: true, instances: 2 },
@@ -48,6 +60,31 @@ export const network: readonly Row[] = [
       for (let turn = 0; turn < 20; turn += 1) {
         world.proxy.cut();
         await delay(150);
+      }
+    },
+  },
+  {
+    id: '14d',
+    title: 'the cable to the database is cut, and joined again',
+    expected: 'the same with the kernel’s own TCP, which tries again later and later',
+    needs: ['network namespaces'],
+    world: behindCable,
+    refusals: ['outcome_unknown'],
+    strike: async (world) => {
+      await setFarEnd(networkOf(world), 'down');
+      world.onHeal(() => setFarEnd(networkOf(world), 'up'));
+    },
+  },
+  {
+    id: '15b',
+    title: 'the kernel resets every connection to the database, ten times',
+    expected: 'the same',
+    needs: ['network namespaces'],
+    world: behindCable,
+    strike: async (world) => {
+      for (let turn = 0; turn < 10; turn += 1) {
+        await resetConnections(networkOf(world));
+        await world.acknowledged(10);
       }
     },
   },

@@ -4,7 +4,6 @@ export const none: Row = {
   id: '0',
   title: 'nothing happens: two servers, and clients that come and go',
   expected: 'all is well; this run is also what the checker is tried on',
-  quick: true,
   world: { instances: 2 },
   strike: async (world) => {
     await world.acknowledged(60);

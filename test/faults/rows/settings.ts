@@ -99,7 +99,6 @@ export const settings: readonly Row[] = [
     title: 'the database is switched to read-only (25006)',
     expected: 'refused for certain; reading goes on',
     refusals: ['audit_unavailable'],
-    quick: true,
     strike: async (world) => {
       await alter(world, 'set default_transaction_read_only = on');
       world.onHeal(() => alter(world, 'reset default_transaction_read_only'));
