@@ -122,7 +122,6 @@ export async function runRow(t: Test, row: Row, shared?: Cluster): Promise<Outco
   t.ok(memoryMib < MAX_MEMORY_MIB, `memory is bounded: ${memoryMib} MiB`);
   for (const instance of world.instances) t.ok(instance.doomed || instance.isRunning, 'the server lives');
   const slowestMs = Math.round(Math.max(...world.load.participants.map(({ slowest }) => slowest)));
-  t.comment(world.load.participants.map(({ user, slowest }) => `${user} ${Math.round(slowest)}`).join(', '));
   if (row.answersMayBeLate === undefined)
     t.ok(slowestMs < ANSWER_MS, `every sender had an answer in ${slowestMs} ms`);
   const verdicts = judge(world, await conclude(t, world));

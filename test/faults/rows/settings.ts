@@ -22,10 +22,9 @@ async function assertNoPileUp(world: World): Promise<void> {
   world.t.ok(backends.length <= MAX_CONNECTIONS, `connections do not pile up: ${backends.length}`);
 }
 
-/** Opens connections until there are none left; they are closed when it heals. */
+/** Opens connections until there are none left, and takes those of the servers as well, again and again. */
 async function takeAllConnections(world: World): Promise<void> {
   const holders: pg.Client[] = [];
-  world.onHeal(() => Promise.all(holders.map((holder) => holder.end())));
   const takeOne = async (): Promise<boolean> => {
     const holder = new pg.Client({ connectionString: world.url });
     holder.on('error', () => {});
@@ -34,16 +33,20 @@ async function takeAllConnections(world: World): Promise<void> {
     return true;
   };
   const admin = await world.connection();
-  const takeAll = async (): Promise<void> => {
-    while (await takeOne().catch(() => false));
-  };
-  await until('nothing is left for the servers', async () => {
-    await takeAll();
-    const { rowCount } = await admin.query(
-      `select pg_terminate_backend(pid) from pg_stat_activity
-       where application_name like 'minutebook%' and datname = current_database()`,
-    );
-    return rowCount === 0;
+  let held = true;
+  const holding = (async () => {
+    while (held) {
+      while (await takeOne().catch(() => false));
+      await admin.query(
+        `select pg_terminate_backend(pid) from pg_stat_activity
+         where application_name like 'minutebook%' and datname = current_database()`,
+      );
+    }
+  })();
+  world.onHeal(async () => {
+    held = false;
+    await holding;
+    await Promise.all(holders.map((holder) => holder.end()));
   });
 }
 
