@@ -62,7 +62,7 @@ export class Load {
       this.#timers.push(setTimeout(begin, (n * everyMs) / this.participants.length));
     }
     const wanderer = this.participants[0];
-    this.#timers.push(setInterval(() => void wanderer?.wander('red'), WANDER_MS));
+    this.#timers.push(setInterval(() => wanderer?.wander('red'), WANDER_MS));
   }
 
   /** How many messages sent at or after a time (of performance.now()) were acknowledged. */

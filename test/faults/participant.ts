@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { WebSocket } from 'ws';
 import type { ServerFrame, Since } from '../../src/core/frames.ts';
 import type { History } from './history.ts';
@@ -31,7 +32,7 @@ export class Participant {
   readonly #in = new Set<string>();
   /** Per room the last seq that was seen, for `since`. */
   readonly #seen = new Map<string, number>();
-  /** Texts sent in this session that have no final answer, and rooms asked for. */
+  /** Texts sent in this session that have no final answer. */
   readonly #pending = new Map<string, { sentAt: number; told: boolean }>();
   /** Frames that say that this user joined, by their seq. */
   readonly #arrivals = new Map<number, ServerFrame & { type: 'joined' }>();
@@ -52,10 +53,6 @@ export class Participant {
   /** Whether it is connected and in all its rooms. */
   get isSettled(): boolean {
     return this.#session !== undefined && this.#in.size === this.#options.rooms.length;
-  }
-
-  get session(): string | undefined {
-    return this.#session;
   }
 
   /** Messages without a final answer. */
@@ -87,7 +84,7 @@ export class Participant {
   }
 
   /** Leaves a room and joins it again, as somebody new to it. */
-  async wander(room: string): Promise<void> {
+  wander(room: string): void {
     if (!this.#in.has(room)) return;
     this.#in.delete(room);
     this.#seen.delete(room);
@@ -104,10 +101,9 @@ export class Participant {
     this.#stopped = true;
     const socket = this.#socket;
     if (socket === undefined || socket.readyState === WebSocket.CLOSED) return;
-    const closed = new Promise((resolve) => socket.once('close', resolve));
-    socket.close(1000);
     const late = setTimeout(() => socket.terminate(), 2_000);
-    await closed;
+    socket.close(1000);
+    await once(socket, 'close');
     clearTimeout(late);
   }
 
@@ -210,18 +206,15 @@ export class Participant {
     this.#join(room);
   }
 
-  /** The first answer to something sent. */
-  #note(text: string): void {
-    const pending = this.#pending.get(text);
-    if (pending === undefined || pending.told) return;
+  /** The text that an answer is for; notes how long its first answer took. */
+  #answered(ref: string | undefined): string | undefined {
+    // A ref is the beginning of its text, up to 64 characters.
+    const text = [...this.#pending.keys()].find((other) => other.slice(0, 64) === ref);
+    const pending = this.#pending.get(text ?? '');
+    if (pending === undefined || pending.told) return text;
     pending.told = true;
     this.slowest = Math.max(this.slowest, performance.now() - pending.sentAt);
-  }
-
-  #textOf(ref: string | undefined): string | undefined {
-    if (ref === undefined) return undefined;
-    // A ref is the beginning of its text, up to 64 characters.
-    return this.#pending.has(ref) ? ref : [...this.#pending.keys()].find((text) => text.slice(0, 64) === ref);
+    return text;
   }
 
   #acknowledged(session: string, { ref, seq }: ServerFrame & { type: 'ack' }): void {
@@ -229,9 +222,8 @@ export class Participant {
     if (seq === null) return;
     if (verb === 'join' && room !== undefined) this.#joined(session, room, seq);
     if (verb === 'leave' && room !== undefined) this.#left(session, room, seq);
-    const text = this.#textOf(ref);
+    const text = this.#answered(ref);
     if (text === undefined) return;
-    this.#note(text);
     this.#pending.delete(text);
     this.#options.history.add({ kind: 'ok', session, text, seq });
   }
@@ -243,9 +235,8 @@ export class Participant {
       setTimeout(() => this.#join(room), RETRY_MS);
     }
     if (verb === 'leave' && room !== undefined && code !== 'outcome_unknown') this.#in.add(room);
-    const text = this.#textOf(ref);
+    const text = this.#answered(ref);
     if (text === undefined) return;
-    this.#note(text);
     if (code === 'outcome_unknown') {
       history.add({ kind: 'unknown', session, text, why: 'told' });
       return;
