@@ -17,11 +17,18 @@ export type Proxy = {
   setMode: (mode: Mode) => void;
   /** Cuts every open connection; new ones are treated by the mode. */
   cut: () => void;
-  /** Loses the open connections without telling anybody; new ones are treated by the mode. */
-  forget: () => void;
+  /**
+   * Loses the open connections without telling anybody; new ones are treated by the mode. With a text: those
+   * over which the server has sent it.
+   */
+  forget: (text?: string) => void;
+  /** Everything takes so long from now on, each way, in milliseconds. */
+  setDelay: (ms: number) => void;
   /** Calls back, once, with what the server sends next that contains the text, before it is passed on. */
   onRequest: (text: string, callback: () => void) => void;
 };
+
+const MAX_ASKED = 4_096;
 
 /** A TCP proxy in front of a database, for faults that a test can switch on and off. */
 export async function proxy(t: Test, databaseUrl: string): Promise<Proxy> {
@@ -29,11 +36,23 @@ export async function proxy(t: Test, databaseUrl: string): Promise<Proxy> {
   const pairs = new Set<[Socket, Socket]>();
   const held: (() => void)[] = [];
   const forgotten = new WeakSet<Socket>();
+  /** What each connection has been asked for, as far as anybody may want to know it by. */
+  const asked = new WeakMap<Socket, string>();
+  /** When the last that is on its way to a socket arrives. */
+  const arrivals = new WeakMap<Socket, number>();
+  let delayMs = 0;
   let mode: Mode = 'pass';
   let watch: { text: string; callback: () => void } | undefined;
 
   const cut = (): void => {
     for (const pair of pairs) for (const socket of pair) socket.destroy();
+  };
+  const deliver = (socket: Socket, chunk: Buffer): void => {
+    const now = performance.now();
+    const arrival = Math.max(now + delayMs, arrivals.get(socket) ?? 0);
+    arrivals.set(socket, arrival);
+    if (arrival <= now) socket.write(chunk);
+    else setTimeout(() => socket.write(chunk), arrival - now);
   };
   const server = createServer((near) => {
     if (mode === 'refuse') {
@@ -51,16 +70,17 @@ export async function proxy(t: Test, databaseUrl: string): Promise<Proxy> {
     for (const socket of pair) socket.on('error', end).on('close', end);
     near.on('data', (chunk) => {
       if (forgotten.has(near)) return;
+      asked.set(near, ((asked.get(near) ?? '') + chunk.toString('latin1')).slice(-MAX_ASKED));
       if (watch !== undefined && chunk.includes(watch.text)) {
         const { callback } = watch;
         watch = undefined;
         callback();
       }
-      if (mode === 'hold') held.push(() => far.write(chunk));
-      else if (mode !== 'swallow-all') far.write(chunk);
+      if (mode === 'hold') held.push(() => deliver(far, chunk));
+      else if (mode !== 'swallow-all') deliver(far, chunk);
     });
     far.on('data', (chunk) => {
-      if (!forgotten.has(near) && mode !== 'swallow-answers' && mode !== 'swallow-all') near.write(chunk);
+      if (!forgotten.has(near) && mode !== 'swallow-answers' && mode !== 'swallow-all') deliver(near, chunk);
     });
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -78,8 +98,11 @@ export async function proxy(t: Test, databaseUrl: string): Promise<Proxy> {
       if (next === 'refuse') cut();
     },
     cut,
-    forget: () => {
-      for (const [near] of pairs) forgotten.add(near);
+    forget: (text = '') => {
+      for (const [near] of pairs) if (asked.get(near)?.includes(text) ?? text === '') forgotten.add(near);
+    },
+    setDelay: (ms) => {
+      delayMs = ms;
     },
     onRequest: (text, callback) => {
       watch = { text, callback };

@@ -1,0 +1,79 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { atNextAppend } from '../moment.ts';
+import type { Row } from '../row.ts';
+
+/** Faults of the way between the servers and their database. */
+export const network: readonly Row[] = [
+  {
+    id: '14a',
+    title: 'a black hole: nothing of what the server asks arrives, and nobody is told',
+    expected: 'refused or in doubt after 5 s; the connections that stand still are not used again',
+    world: { proxied: true },
+    refusals: ['outcome_unknown'],
+    quick: true,
+    strike: async (world) => world.proxy.setMode('swallow-all'),
+    // As when a firewall has forgotten the connections: the old ones stay dead, new ones work.
+    heal: async (world) => {
+      world.proxy.forget();
+      world.proxy.setMode('pass');
+    },
+  },
+  {
+    id: '14b',
+    title: 'half a black hole: what the server asks arrives, the answers do not',
+    expected: 'in doubt after 5 s; what was committed is acknowledged late, once',
+    world: { proxied: true },
+    refusals: ['outcome_unknown'],
+    strike: async (world) => world.proxy.setMode('swallow-answers'),
+    heal: async (world) => {
+      world.proxy.forget();
+      world.proxy.setMode('pass');
+    },
+  },
+  {
+    id: '14c',
+    title: 'the database cannot be reached: connections are refused',
+    expected: 'refused for certain within 5 s',
+    world: { proxied: true },
+    refusals: ['audit_unavailable'],
+    strike: async (world) => world.proxy.setMode('refuse'),
+    heal: async (world) => world.proxy.setMode('pass'),
+  },
+  {
+    id: '15',
+    title: 'all connections to the database are reset, again and again for 3 s',
+    expected: 'each batch is tried again under its number: on record once',
+    world: { proxied: true, instances: 2 },
+    strike: async (world) => {
+      for (let turn = 0; turn < 20; turn += 1) {
+        world.proxy.cut();
+        await delay(150);
+      }
+    },
+  },
+  {
+    id: '16',
+    title: 'the answer to a commit is lost, five times over',
+    expected: 'recognised as durable, delivered and acknowledged once',
+    quick: true,
+    world: { proxied: true },
+    strike: async (world) => {
+      for (let turn = 0; turn < 5; turn += 1) {
+        await atNextAppend(world, 'after', async () => {});
+        await world.acknowledged(10);
+      }
+    },
+  },
+  {
+    id: '17',
+    title: 'the request to commit is lost, five times over',
+    expected: 'committed once, by the next attempt',
+    world: { proxied: true },
+    strike: async (world) => {
+      for (let turn = 0; turn < 5; turn += 1) {
+        await atNextAppend(world, 'before', async () => {});
+        await world.acknowledged(10);
+      }
+    },
+  },
+];
