@@ -16,7 +16,7 @@ export function median(values: readonly number[]): number {
 
 /** What could not be had (null, or no finite number) is left out; null when nothing is left. */
 export function spread(values: readonly (number | null)[]): Spread | null {
-  const known = values.filter((value) => value !== null && Number.isFinite(value));
+  const known = values.filter((value) => value !== null).filter(Number.isFinite);
   if (known.length === 0) return null;
   return { median: median(known), min: Math.min(...known), max: Math.max(...known) };
 }
