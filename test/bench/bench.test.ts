@@ -96,7 +96,7 @@ test('a tiny run measures everything, says so, and leaves nothing behind', {
   t.equal(idle?.life?.connected, idle?.life?.disconnected);
 
   t.ok(results.fsync.before.p50 > 0 && results.fsync.after.count > 0);
-  t.equal(results.postgres.settings.fsync, 'on');
+  t.match(results.postgres.settings, { fsync: 'on', synchronous_commit: 'on', max_connections: '100' });
   t.match(results.machine.node, /^v24/);
   t.equal(results.verdicts.length, 7);
   const judged = results.verdicts.map(({ measured }) => measured !== null);
