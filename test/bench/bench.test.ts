@@ -96,6 +96,7 @@ test('a tiny run measures everything, says so, and leaves nothing behind', {
   t.equal(idle?.life?.connected, idle?.life?.disconnected);
 
   t.ok(results.fsync.before.p50 > 0 && results.fsync.after.count > 0);
+  t.equal(results.stopped, null);
   t.match(results.postgres.settings, { fsync: 'on', synchronous_commit: 'on', max_connections: '100' });
   t.match(results.machine.node, /^v24/);
   t.equal(results.verdicts.length, 7);
@@ -142,7 +143,8 @@ test('Ctrl-C stops everything that it started', async (t) => {
   t.equal((await databases()).length, 1);
   bench.child.kill('SIGINT');
   t.equal(await bench.exited, 1, bench.output());
-  t.match(bench.output(), 'Stopped by SIGINT.');
+  t.match(bench.output(), 'Not everything was measured: Stopped by SIGINT.');
+  t.match(bench.output(), '| bare ws ', 'what was measured is told');
   t.same(await readdir(bench.folder), []);
   t.same(await processesIn(bench.folder), []);
   t.same(await databases(), []);
