@@ -71,6 +71,8 @@ export class Connection {
     this.#options = options;
     this.#socket = options.socket;
     this.#stream = options.stream;
+    // The plugin's own listener would keep the request of the handshake for as long as the connection lives.
+    this.#socket.removeAllListeners('error');
     // Attached at once, for frames may come in the same packet as the handshake.
     this.#socket.on('message', (data: Buffer, isBinary: boolean) => this.#receive(data, isBinary));
     this.#socket.on('pong', () => {
@@ -172,7 +174,7 @@ export class Connection {
     this.#options.onClosing();
     this.flush();
     this.#socket.close(code, reason);
-    setTimeout(() => this.#socket.terminate(), CLOSE_GRACE_MS).unref();
+    this.#cutLater();
   }
 
   /** Cuts the connection at once, without a word. */
@@ -205,8 +207,9 @@ export class Connection {
     } else this.#options.onText(data.toString());
   }
 
-  /** ws found a frame that breaks the protocol or a limit, and closes by itself. */
+  /** ws found a frame that breaks the protocol or a limit, and closes with the fitting code by itself. */
   #fault(name: string | undefined): void {
+    this.#cutLater();
     if (!name?.startsWith('WS_ERR')) return;
     this.#endCode ??= closeCodes[name] ?? 1002;
     this.#endReason ||= 'the frame breaks the protocol or a limit';
@@ -218,6 +221,11 @@ export class Connection {
     // 1006 is ws's word for an end without a close frame of the peer; ours says more.
     const known = code === 1006 ? (this.#endCode ?? code) : code;
     this.#options.onClosed(known, reason === '' || !isStorable(reason) ? this.#endReason : reason);
+  }
+
+  /** For a peer that does not answer a close frame. */
+  #cutLater(): void {
+    setTimeout(() => this.#socket.terminate(), CLOSE_GRACE_MS).unref();
   }
 
   /** Judged over time: what one turn of the event loop sends, nobody can have read within it. */

@@ -211,6 +211,11 @@ export default fp(
 
     // ---- from the sockets to the log
 
+    // The same for all sessions: a closure over the request would keep it for as long as a session lives.
+    const onFault = (error: unknown, session: Session): void =>
+      fastify.log.error({ err: error, session_id: session.id }, 'a frame could not be handled');
+    const howFar = (): number => delivered;
+
     fastify.route<{ Querystring: { user?: string; room?: string } }>({
       method: 'GET',
       url: '/ws',
@@ -274,14 +279,14 @@ export default fp(
           traffic,
           outbox,
           replay,
-          delivered: () => delivered,
-          onFault: (error) => request.log.error({ err: error }, 'a frame could not be handled'),
+          delivered: howFar,
+          onFault,
         });
         sessions.set(session.id, session);
         // The end of one that is on record comes through the tail; only the others must be forgotten here.
         void session.ended.then((recorded) => recorded || sessions.delete(session.id));
         session.open(firstRoom(request.query.room, principal)).catch((error: Error) => {
-          request.log.error({ err: error }, 'a session failed to open');
+          fastify.log.error({ err: error, session_id: session.id }, 'a session failed to open');
           session.close(1011, 'internal error');
         });
       },

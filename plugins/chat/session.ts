@@ -52,7 +52,7 @@ export type SessionOptions = {
   /** The number that the log's next event will get, as far as this instance has delivered. */
   delivered: () => number;
   /** An error that is nobody's but ours. */
-  onFault: (error: unknown) => void;
+  onFault: (error: unknown, session: Session) => void;
 };
 
 /**
@@ -231,7 +231,7 @@ export class Session {
       if (this.#inbox.length < MAX_INBOX / 2) this.#connection.resume();
       const waiting = this.#handle(text);
       if (waiting !== undefined) {
-        void waiting.catch(this.#options.onFault).then(() => {
+        void waiting.catch((error: unknown) => this.#options.onFault(error, this)).then(() => {
           this.#working = false;
           this.#work();
         });
@@ -346,7 +346,7 @@ export class Session {
       }
     } catch (error) {
       // In the room all the same, and that is on record; what was missed can be asked for again.
-      if (!(error instanceof CodedError)) this.#options.onFault(error);
+      if (!(error instanceof CodedError)) this.#options.onFault(error, this);
       this.#connection.send(frameBytes({ ...joined, replayed: 0, truncated: true }));
     } finally {
       this.#ack(command.ref, receipt);
@@ -380,7 +380,7 @@ export class Session {
   }
 
   #tellError(error: unknown, ref: string | undefined): void {
-    if (!(error instanceof CodedError)) this.#options.onFault(error);
+    if (!(error instanceof CodedError)) this.#options.onFault(error, this);
     const { code, message } =
       error instanceof CodedError ? error : new CodedError('internal', 'Something went wrong on the server.');
     this.#connection.send(
