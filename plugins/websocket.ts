@@ -69,7 +69,7 @@ export default fp(
         stream,
         setTimeout(() => stream.destroy(), HANDSHAKE_MS),
       );
-      stream.once('close', forget);
+      stream.on('close', forget);
     });
 
     await fastify.register(websocketPlugin, {
@@ -108,7 +108,7 @@ export default fp(
     fastify.websocketServer.on('connection', (socket, request) => {
       noLongerWaits(request.socket);
       open += 1;
-      socket.once('close', oneLess);
+      socket.on('close', oneLess);
       // Else each connection would keep its request, with all that Fastify hangs on it, for as long as it lives.
       responses.get(request)?.detachSocket(request.socket);
     });
