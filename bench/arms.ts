@@ -148,7 +148,8 @@ export class Arms {
           profileDir === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${resolve(profileDir)}`];
         return {
           ...plain,
-          args: [...profile, join(ROOT, 'src/server.ts')],
+          // As `npm start` does.
+          args: [...profile, '--max-semi-space-size=8', join(ROOT, 'src/server.ts')],
           env: { ...limitsOff, DATABASE_URL, DATA_DIR, PORT: '0', JWT_SECRET },
         };
       }

@@ -61,9 +61,7 @@ async function main(): Promise<void> {
       await writeFile(options.json, `${JSON.stringify(results, null, 2)}\n`);
       console.log(`\nEverything measured is in ${resolve(options.json)}.`);
     }
-  } catch (error) {
-    // What fails because all is being stopped is no news.
-    throw stop.signal.aborted ? stop.signal.reason : error;
+    if (results.stopped !== null) throw new Error(`Not everything was measured: ${results.stopped}`);
   } finally {
     await rm(folder, { recursive: true, force: true });
   }

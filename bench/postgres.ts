@@ -38,7 +38,14 @@ async function serverPid(client: pg.Client, url: string): Promise<number | null>
 }
 
 async function settingsOf(client: pg.Client): Promise<Record<string, string>> {
-  const names = ['fsync', 'synchronous_commit', 'full_page_writes', 'shared_buffers', 'max_wal_size'];
+  const names = [
+    'fsync',
+    'synchronous_commit',
+    'full_page_writes',
+    'shared_buffers',
+    'max_wal_size',
+    'max_connections',
+  ];
   const { rows } = await client.query<{ name: string; setting: string }>(
     'select name, current_setting(name) as setting from pg_settings where name = any ($1) order by name',
     [names],

@@ -13,6 +13,8 @@ import type { Verdict } from './verdict.ts';
  * memory in bytes. A part that was left out is empty or null.
  */
 export type Results = {
+  /** Why it ended early; null when everything wanted was measured. */
+  stopped: string | null;
   machine: Machine;
   postgres: {
     version: string;

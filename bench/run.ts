@@ -18,18 +18,16 @@ import { judge } from './verdict.ts';
 /** How long the disk is measured. */
 const FSYNC_MS = 1_000;
 
-/** Measures the parts that are wanted, one after the other. */
-async function measureParts(
-  bench: Bench,
-): Promise<Pick<Results, 'write' | 'open' | 'fanout' | 'snapshot' | 'idle'>> {
+type Measured = Pick<Results, 'write' | 'open' | 'fanout' | 'idle' | 'snapshot'>;
+
+/** Measures the parts that are wanted, one after the other, so that `measured` holds what there is at any time. */
+async function measureParts(bench: Bench, measured: Measured): Promise<void> {
   const wants = (part: Part): boolean => bench.options.parts.includes(part);
-  return {
-    write: wants('write') ? await measureWrite(bench) : [],
-    open: wants('open') ? await measureOpen(bench) : [],
-    fanout: wants('fanout') ? await measureFanout(bench) : [],
-    idle: wants('idle') ? await measureIdle(bench) : null,
-    snapshot: wants('snapshot') ? await measureSnapshot(bench) : null,
-  };
+  if (wants('write')) await measureWrite(bench, measured.write);
+  if (wants('open')) await measureOpen(bench, measured.open);
+  if (wants('fanout')) await measureFanout(bench, measured.fanout);
+  if (wants('idle')) measured.idle = await measureIdle(bench);
+  if (wants('snapshot')) measured.snapshot = await measureSnapshot(bench);
 }
 
 /**
@@ -71,8 +69,16 @@ export async function run(
   signal.addEventListener('abort', stopEarly);
   try {
     signal.throwIfAborted();
-    const measured = await measureParts(bench);
+    const measured: Measured = { write: [], open: [], fanout: [], idle: null, snapshot: null };
+    // What was measured until then is worth telling.
+    const stopped = await measureParts(bench, measured).then(
+      () => null,
+      (error: Error) => (signal.aborted ? (signal.reason as Error) : error),
+    );
+    // Their profiles are written when they end.
+    await arms.stop();
     const unjudged = {
+      stopped: stopped?.message ?? null,
       machine,
       postgres: { version: postgres.version, settings: postgres.settings, watched: postgres.pid !== null },
       options,

@@ -14,9 +14,9 @@ export function median(values: readonly number[]): number {
   return ((sorted[Math.ceil(middle) - 1] ?? Number.NaN) + (sorted[Math.floor(middle)] ?? Number.NaN)) / 2;
 }
 
-/** Values that could not be had are left out; null when none is left. */
+/** What could not be had (null, or no finite number) is left out; null when nothing is left. */
 export function spread(values: readonly (number | null)[]): Spread | null {
-  const known = values.filter((value) => value !== null);
+  const known = values.filter((value) => value !== null).filter(Number.isFinite);
   if (known.length === 0) return null;
   return { median: median(known), min: Math.min(...known), max: Math.max(...known) };
 }

@@ -24,8 +24,8 @@ export default fp(
       next: await readNextSeq(database.tail),
       read: (from, limit) => eventsFrom(database.tail, from, limit),
       mayShow: audit.mayShow,
-      maxRecentEvents: 10_000,
-      maxRecentBytes: 8 * MIB,
+      maxRecentEvents: 2_000,
+      maxRecentBytes: 4 * MIB,
       onError: (error) => fastify.log.error({ err: error }, 'the tail could not go on'),
     });
     const notifications = database.notifications((nextSeq) => void follower.wake(nextSeq));

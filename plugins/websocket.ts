@@ -1,4 +1,4 @@
-import type { IncomingMessage } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import websocketPlugin from '@fastify/websocket';
@@ -57,18 +57,19 @@ export default fp(
     };
     /** The bytes of connections that are closed. */
     const past = { received: 0, sent: 0 };
+    function forget(this: Socket): void {
+      upgraded.delete(this);
+      past.received += this.bytesRead;
+      past.sent += this.bytesWritten;
+      noLongerWaits(this);
+    }
     fastify.server.on('upgrade', ({ socket: stream }: IncomingMessage) => {
       upgraded.add(stream);
       deadlines.set(
         stream,
         setTimeout(() => stream.destroy(), HANDSHAKE_MS),
       );
-      stream.once('close', () => {
-        upgraded.delete(stream);
-        past.received += stream.bytesRead;
-        past.sent += stream.bytesWritten;
-        noLongerWaits(stream);
-      });
+      stream.on('close', forget);
     });
 
     await fastify.register(websocketPlugin, {
@@ -91,20 +92,25 @@ export default fp(
             done();
           });
       },
+      // Only for what a handler throws; errors of the socket are for whoever has it (see the connection of a chat).
       errorHandler: (error, socket, request) => {
-        request.log.debug({ code: (error as { code?: string }).code }, 'socket error');
-        // ws has begun to close with the fitting code (RFC 6455 7.4.1); let that frame go out first.
-        socket.close(1011);
-        setTimeout(() => socket.terminate(), CLOSE_GRACE_MS).unref();
+        request.log.error({ err: error }, 'a WebSocket could not be handled');
+        socket.terminate();
       },
     });
+    /** Open WebSockets. */
     let open = 0;
+    const oneLess = (): void => {
+      open -= 1;
+    };
+    /** What would answer a handshake that is refused. */
+    const responses = new WeakMap<IncomingMessage, ServerResponse>();
     fastify.websocketServer.on('connection', (socket, request) => {
       noLongerWaits(request.socket);
       open += 1;
-      socket.once('close', () => {
-        open -= 1;
-      });
+      socket.on('close', oneLess);
+      // Else each connection would keep its request, with all that Fastify hangs on it, for as long as it lives.
+      responses.get(request)?.detachSocket(request.socket);
     });
 
     fastify.decorate('traffic', { framesReceived: 0, framesSent: 0 });
@@ -118,11 +124,12 @@ export default fp(
     });
 
     // The plugin would answer 101 at any route, and then close.
-    fastify.addHook('onRequest', async (request) => {
+    fastify.addHook('onRequest', async (request, reply) => {
       if (request.ws && request.routeOptions.config.websocket !== true) {
         throw new CodedError('not_found', 'There is no WebSocket at this address.');
       }
       if (!request.ws) return;
+      responses.set(request.raw, reply.raw);
       // ws would answer these by itself, in plain text and unrecorded.
       const { 'sec-websocket-version': version, 'sec-websocket-key': key } = request.headers;
       if (version !== '13') {

@@ -5,10 +5,9 @@ import { addSlice, type Bench, inTurns, type Series, startAll, windowOf } from '
 export type FanoutSeries = Series<Slice, { members: number }>;
 
 /** One message at a time to a large room, against a bare ws server that sends it to everybody. */
-export async function measureFanout(bench: Bench): Promise<FanoutSeries[]> {
+export async function measureFanout(bench: Bench, all: FanoutSeries[]): Promise<void> {
   const { options, progress } = bench;
   const { members } = options;
-  const all: FanoutSeries[] = [];
   const compared = options.arms.filter((arm) => arm === 'ws' || arm === 'minutebook');
   const generator = bench.startGenerator();
   const servers = await startAll(bench, compared, { broadcast: true });
@@ -27,5 +26,4 @@ export async function measureFanout(bench: Bench): Promise<FanoutSeries[]> {
   });
   await bench.arms.stop();
   await generator.stop();
-  return all;
 }

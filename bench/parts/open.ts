@@ -9,9 +9,8 @@ const CONNECTIONS = 50;
 const GRACE_MS = 1_000;
 
 /** Open loop: messages at fixed times, whatever became of those before. */
-export async function measureOpen(bench: Bench): Promise<OpenSeries[]> {
+export async function measureOpen(bench: Bench, all: OpenSeries[]): Promise<void> {
   const { options, progress } = bench;
-  const all: OpenSeries[] = [];
   const generator = bench.startGenerator();
   const servers = await startAll(bench, options.arms);
   await inTurns(bench, options.rates, servers, async (server, rate, round) => {
@@ -36,5 +35,4 @@ export async function measureOpen(bench: Bench): Promise<OpenSeries[]> {
   });
   await bench.arms.stop();
   await generator.stop();
-  return all;
 }

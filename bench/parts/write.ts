@@ -5,9 +5,8 @@ import { addSlice, type Bench, inTurns, type Series, startAll, windowOf } from '
 export type WriteSeries = Series<Slice, { connections: number }>;
 
 /** Closed loop: every connection in a room of its own sends its next message when it has its last. */
-export async function measureWrite(bench: Bench): Promise<WriteSeries[]> {
+export async function measureWrite(bench: Bench, all: WriteSeries[]): Promise<void> {
   const { options, progress } = bench;
-  const all: WriteSeries[] = [];
   const generator = bench.startGenerator();
   const servers = await startAll(bench, options.arms);
   await inTurns(bench, options.connections, servers, async (server, connections, round) => {
@@ -25,5 +24,4 @@ export async function measureWrite(bench: Bench): Promise<WriteSeries[]> {
   });
   await bench.arms.stop();
   await generator.stop();
-  return all;
 }

@@ -50,7 +50,6 @@ async function append(db: Kysely<unknown>): Promise<void> {
       turns integer := 0;
       v_count integer := cardinality(p_action);
       v_first bigint;
-      v_previous timestamptz;
       v_timestamp timestamptz;
     begin
       perform 1 from public.audit_writer w
@@ -61,6 +60,15 @@ async function append(db: Kysely<unknown>): Promise<void> {
       end if;
 
       loop
+        insert into public.audit_batch as b (first_seq, count, timestamp, writer, number)
+          select coalesce(last.next_seq, 0), v_count, greatest(clock_timestamp(), last.timestamp), p_writer, p_number
+          from (values (1)) as always
+            left join lateral (select l.first_seq + l.count as next_seq, l.timestamp
+              from public.audit_batch l order by l.first_seq desc limit 1) last on true
+          on conflict do nothing
+          returning b.first_seq, b.timestamp into v_first, v_timestamp;
+        exit when found;
+        -- Either this very batch is there already, or another one has taken the number.
         select b.first_seq, b.timestamp into v_first, v_timestamp
           from public.audit_batch b where b.writer = p_writer and b.number = p_number;
         if found then
@@ -68,13 +76,6 @@ async function append(db: Kysely<unknown>): Promise<void> {
           at := to_char(v_timestamp at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"');
           return;
         end if;
-        select b.first_seq + b.count, b.timestamp into v_first, v_previous
-          from public.audit_batch b order by b.first_seq desc limit 1;
-        insert into public.audit_batch as b (first_seq, count, timestamp, writer, number)
-          values (coalesce(v_first, 0), v_count, greatest(clock_timestamp(), v_previous), p_writer, p_number)
-          on conflict do nothing
-          returning b.first_seq, b.timestamp into v_first, v_timestamp;
-        exit when found;
         turns := turns + 1;
         if turns > 1000 then
           raise exception 'no number could be had: is the isolation level READ COMMITTED?'

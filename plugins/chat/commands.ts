@@ -17,12 +17,13 @@ export type Command = {
 
 const nothing = (): void => {};
 
-export type CommandOptions = {
+/** Whose commands they are. */
+export type Commander = {
   record: (draft: Draft) => Promise<Receipt>;
   /** Tells the sender why a command is not, or not known to be, on record. */
   tellError: (error: unknown, ref: string | undefined) => void;
-  /** A command has left the queue. */
-  onChange: () => void;
+  /** A command is finished with. */
+  onCommandDone: () => void;
 };
 
 /**
@@ -30,12 +31,12 @@ export type CommandOptions = {
  * order in which they were recorded, so the next event of the session is that of the oldest command here.
  */
 export class Commands {
-  readonly #options: CommandOptions;
+  readonly #commander: Commander;
   /** Oldest first. */
   #inFlight: Command[] = [];
 
-  constructor(options: CommandOptions) {
-    this.#options = options;
+  constructor(commander: Commander) {
+    this.#commander = commander;
   }
 
   /** How many are under way. */
@@ -74,12 +75,12 @@ export class Commands {
   /** Its sender was told. */
   finish(command: Command | undefined): void {
     command?.finish(true);
-    this.#options.onChange();
+    this.#commander.onCommandDone();
   }
 
   #record(draft: Draft, command: Command): void {
     this.#inFlight.push(command);
-    this.#options.record(draft).catch((error: unknown) => {
+    this.#commander.record(draft).catch((error: unknown) => {
       if (error instanceof OutcomeUnknownError) this.#leaveInDoubt(command, error);
       else this.#drop(command, error);
       command.finish(false);
@@ -94,14 +95,14 @@ export class Commands {
     // The tail may have been faster than the writer; then the sender knows more than this.
     if (!this.#inFlight.includes(command)) return;
     command.inDoubt = true;
-    this.#options.tellError(error, command.ref);
+    this.#commander.tellError(error, command.ref);
     error.settled.catch((late: unknown) => this.#drop(command, late));
   }
 
   /** A command that is certainly not on record. */
   #drop(command: Command, error: unknown): void {
     this.#inFlight = this.#inFlight.filter((other) => other !== command);
-    this.#options.tellError(error, command.ref);
-    this.#options.onChange();
+    this.#commander.tellError(error, command.ref);
+    this.#commander.onCommandDone();
   }
 }

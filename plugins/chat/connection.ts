@@ -16,8 +16,6 @@ const PACE_BYTES = MIB / 4;
 const MAX_HELD_BYTES = 8 * MIB;
 /** Small frames are joined into one buffer: cheaper than to tell the kernel of each. */
 const MAX_COPIED_BYTES = 16 * 1024;
-/** The longest that setTimeout can wait. */
-const MAX_TIMEOUT_MS = 2 ** 31 - 1;
 
 /** How ws names what was wrong with a frame, as close codes (RFC 6455 7.4.1); any other fault is 1002. */
 const closeCodes: Record<string, number> = {
@@ -27,14 +25,8 @@ const closeCodes: Record<string, number> = {
   WS_ERR_TOO_MANY_BUFFERED_PARTS: 1008,
 };
 
-export type ConnectionOptions = {
-  socket: WebSocket;
-  /** The TCP or TLS connection under the socket. */
-  stream: Duplex;
-  traffic: Traffic;
-  outbox: Outbox;
-  /** When the bearer's token expires, in milliseconds since 1970; undefined: never. */
-  expiresAt: number | undefined;
+/** Whose connection it is. */
+export type ConnectionOwner = {
   /** A text frame came. */
   onText: (text: string) => void;
   /** A frame was refused before it could be read. */
@@ -45,19 +37,34 @@ export type ConnectionOptions = {
   onClosed: (code: number, reason: string) => void;
 };
 
+export type ConnectionOptions = {
+  socket: WebSocket;
+  /** The TCP or TLS connection under the socket. */
+  stream: Duplex;
+  traffic: Traffic;
+  outbox: Outbox;
+  /** When the bearer's token expires, in milliseconds since 1970; undefined: never. */
+  expiresAt: number | undefined;
+};
+
+/** Frames of rooms whose replay is still being sent; that of a connection without any. Never written to. */
+const NOTHING_HELD = new Map<string, Buffer[]>();
+
 /** The WebSocket of one session: the only thing that writes to it, and that decides when it has to end. */
 export class Connection {
   readonly #socket: WebSocket;
   readonly #stream: Duplex;
-  readonly #options: ConnectionOptions;
+  readonly #owner: ConnectionOwner;
+  readonly #traffic: Traffic;
+  readonly #outbox: Outbox;
+  /** When the bearer's token expires, in milliseconds since 1970. */
+  readonly #expiresAt: number | undefined;
   /** Frames of rooms whose replay is still being sent, so that the replay comes first. */
-  readonly #held = new Map<string, Buffer[]>();
+  #held: Map<string, Buffer[]> = NOTHING_HELD;
   /** The bytes of all of `#held`. */
   #heldBytes = 0;
   /** When the peer began to have too much waiting; undefined while it keeps up. */
   #slowSince: number | undefined;
-  /** Ends the session when its token expires. */
-  #expiry: NodeJS.Timeout | undefined;
   /** Whether the peer gave a sign of life since the last ping. */
   #alive = true;
   /** Frames that this turn of the event loop sends, and their bytes; empty when it is over. */
@@ -67,10 +74,15 @@ export class Connection {
   #endCode: number | undefined;
   #endReason = '';
 
-  constructor(options: ConnectionOptions) {
-    this.#options = options;
-    this.#socket = options.socket;
-    this.#stream = options.stream;
+  constructor(owner: ConnectionOwner, { socket, stream, traffic, outbox, expiresAt }: ConnectionOptions) {
+    this.#owner = owner;
+    this.#socket = socket;
+    this.#stream = stream;
+    this.#traffic = traffic;
+    this.#outbox = outbox;
+    this.#expiresAt = expiresAt;
+    // The plugin's own listener would keep the request of the handshake for as long as the connection lives.
+    this.#socket.removeAllListeners('error');
     // Attached at once, for frames may come in the same packet as the handshake.
     this.#socket.on('message', (data: Buffer, isBinary: boolean) => this.#receive(data, isBinary));
     this.#socket.on('pong', () => {
@@ -78,7 +90,6 @@ export class Connection {
     });
     this.#socket.on('error', (error: Error & { code?: string }) => this.#fault(error.code));
     this.#socket.on('close', (code: number, reason: Buffer) => this.#end(code, reason.toString()));
-    this.#armExpiry();
   }
 
   /** Sends one frame, if the peer can still be reached and keeps up. */
@@ -89,9 +100,9 @@ export class Connection {
       this.close(1013, 'too slow');
       return;
     }
-    this.#options.traffic.framesSent += 1;
+    this.#traffic.framesSent += 1;
     this.#gatheredBytes += bytes.length;
-    if (this.#gathered.push(bytes) === 1) this.#options.outbox.add(this);
+    if (this.#gathered.push(bytes) === 1) this.#outbox.add(this);
   }
 
   /** Hands what was gathered to the kernel. */
@@ -123,6 +134,7 @@ export class Connection {
 
   /** Holds the frames of a room back until `release`. */
   hold(room: string): void {
+    if (this.#held === NOTHING_HELD) this.#held = new Map();
     this.#held.set(room, []);
   }
 
@@ -145,7 +157,7 @@ export class Connection {
       if (unread < PACE_BYTES) this.send(bytes);
       else {
         unread = 0;
-        this.#options.traffic.framesSent += 1;
+        this.#traffic.framesSent += 1;
         this.flush();
         const late = setTimeout(() => this.close(1013, 'too slow'), SLOW_MS);
         // Called when the bytes have gone to the kernel, or never will.
@@ -169,16 +181,23 @@ export class Connection {
   close(code: number, reason: string): void {
     this.#endCode ??= code;
     this.#endReason ||= reason;
-    this.#options.onClosing();
+    this.#owner.onClosing();
     this.flush();
     this.#socket.close(code, reason);
-    setTimeout(() => this.#socket.terminate(), CLOSE_GRACE_MS).unref();
+    this.#cutLater();
   }
 
   /** Cuts the connection at once, without a word. */
   cut(): void {
     this.#endCode ??= 1006;
     this.#socket.terminate();
+  }
+
+  /** Closes the connection if the bearer's token has expired. @param now milliseconds since 1970 */
+  checkExpiry(now: number): void {
+    if (this.#expiresAt !== undefined && now >= this.#expiresAt && this.#endCode === undefined) {
+      this.close(4401, 'the token has expired');
+    }
   }
 
   /** Pings the peer; cuts the connection when the last ping was not answered. */
@@ -196,28 +215,33 @@ export class Connection {
 
   #receive(data: Buffer, isBinary: boolean): void {
     this.#alive = true;
-    this.#options.traffic.framesReceived += 1;
+    this.#traffic.framesReceived += 1;
     // ws goes on reading until the peer has answered the close.
     if (this.#endCode !== undefined) return;
     if (isBinary) {
-      this.#options.onRefused('bad_frame');
+      this.#owner.onRefused('bad_frame');
       this.close(1003, 'only text frames are understood');
-    } else this.#options.onText(data.toString());
+    } else this.#owner.onText(data.toString());
   }
 
-  /** ws found a frame that breaks the protocol or a limit, and closes by itself. */
+  /** ws found a frame that breaks the protocol or a limit, and closes with the fitting code by itself. */
   #fault(name: string | undefined): void {
+    this.#cutLater();
     if (!name?.startsWith('WS_ERR')) return;
     this.#endCode ??= closeCodes[name] ?? 1002;
     this.#endReason ||= 'the frame breaks the protocol or a limit';
-    this.#options.onRefused(this.#endCode === 1009 ? 'too_large' : 'bad_frame');
+    this.#owner.onRefused(this.#endCode === 1009 ? 'too_large' : 'bad_frame');
   }
 
   #end(code: number, reason: string): void {
-    clearTimeout(this.#expiry);
     // 1006 is ws's word for an end without a close frame of the peer; ours says more.
     const known = code === 1006 ? (this.#endCode ?? code) : code;
-    this.#options.onClosed(known, reason === '' || !isStorable(reason) ? this.#endReason : reason);
+    this.#owner.onClosed(known, reason === '' || !isStorable(reason) ? this.#endReason : reason);
+  }
+
+  /** For a peer that does not answer a close frame. */
+  #cutLater(): void {
+    setTimeout(() => this.#socket.terminate(), CLOSE_GRACE_MS).unref();
   }
 
   /** Judged over time: what one turn of the event loop sends, nobody can have read within it. */
@@ -229,14 +253,5 @@ export class Connection {
     const now = performance.now();
     this.#slowSince ??= now;
     return waiting > MAX_BUFFERED_BYTES || now - this.#slowSince > SLOW_MS;
-  }
-
-  /** Ends the session when its token expires; setTimeout cannot wait for more than 24 days at a time. */
-  #armExpiry(): void {
-    const { expiresAt } = this.#options;
-    if (expiresAt === undefined) return;
-    const wait = expiresAt - Date.now();
-    if (wait <= 0) this.close(4401, 'the token has expired');
-    else this.#expiry = setTimeout(() => this.#armExpiry(), Math.min(wait, MAX_TIMEOUT_MS));
   }
 }

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
@@ -16,12 +15,14 @@ import { addressOf } from '../refusals.ts';
 import { checkEncoding } from '../validation.ts';
 import { CLOSE_GRACE_MS } from '../websocket.ts';
 import { Outbox } from './outbox.ts';
-import { type Replay, Session } from './session.ts';
+import { type Replay, Session, type SessionContext } from './session.ts';
 
 export type ChatOptions = { limits: { framesPerSecond: number; roomsPerSession: number } };
 
 const DEFAULT_ROOM = 'lobby';
 const PING_MS = 30_000;
+/** How often it is looked whose token has expired: one timer for all, for there may be ten thousands of them. */
+const EXPIRY_MS = 1_000;
 /** In larger rooms, comings and goings are not told; n members make n × n such frames. */
 const MAX_PRESENCE_MEMBERS = 200;
 const MAX_REPLAYED = 1_000;
@@ -82,7 +83,6 @@ export default fp(
     /** Sessions whose end is not on record yet, by id. */
     const sessions = new Map<string, Session>();
     const rooms = new Rooms<Session>();
-    const outbox = new Outbox();
     /** The server is stopping: no session may open any more. */
     let draining = false;
 
@@ -211,6 +211,30 @@ export default fp(
 
     // ---- from the sockets to the log
 
+    /** Sessions whose end is not recorded, nor given up, yet. */
+    let unended = 0;
+    /** Resolved when there are none, once the server is stopping. */
+    let allEnded: PromiseWithResolvers<void> | undefined;
+
+    // The same for all sessions: a closure over a request would keep it for as long as a session lives.
+    const context: SessionContext = {
+      audit,
+      limits,
+      traffic,
+      outbox: new Outbox(),
+      refuse: refuseFrame,
+      replay,
+      delivered: () => delivered,
+      onEnded: (session, recorded) => {
+        // The end of one that is on record comes through the tail; only the others must be forgotten here.
+        if (!recorded) sessions.delete(session.id);
+        unended -= 1;
+        if (unended === 0) allEnded?.resolve();
+      },
+      onFault: (error, session) =>
+        fastify.log.error({ err: error, session_id: session.id }, 'a frame could not be handled'),
+    };
+
     fastify.route<{ Querystring: { user?: string; room?: string } }>({
       method: 'GET',
       url: '/ws',
@@ -261,27 +285,12 @@ export default fp(
           socket.close(1001, 'the server is shutting down');
           return;
         }
-        const session = new Session({
-          id: randomUUID(),
-          socket,
-          stream: request.raw.socket,
-          principal,
-          ip: addressOf(request),
-          userAgent: userAgentOf(request),
-          audit,
-          limits,
-          refuse: refuseFrame,
-          traffic,
-          outbox,
-          replay,
-          delivered: () => delivered,
-          onFault: (error) => request.log.error({ err: error }, 'a frame could not be handled'),
-        });
+        const stream = request.raw.socket;
+        const session = new Session(context, { socket, stream, principal, ip: addressOf(request) });
         sessions.set(session.id, session);
-        // The end of one that is on record comes through the tail; only the others must be forgotten here.
-        void session.ended.then((recorded) => recorded || sessions.delete(session.id));
-        session.open(firstRoom(request.query.room, principal)).catch((error: Error) => {
-          request.log.error({ err: error }, 'a session failed to open');
+        unended += 1;
+        session.open(firstRoom(request.query.room, principal), userAgentOf(request)).catch((error: Error) => {
+          fastify.log.error({ err: error, session_id: session.id }, 'a session failed to open');
           session.close(1011, 'internal error');
         });
       },
@@ -290,15 +299,24 @@ export default fp(
     const pings = setInterval(() => {
       for (const session of sessions.values()) session.ping();
     }, PING_MS);
+    const expiries = setInterval(() => {
+      const now = Date.now();
+      for (const session of sessions.values()) session.checkExpiry(now);
+    }, EXPIRY_MS);
 
     fastify.onSocketDrain(async () => {
       draining = true;
       clearInterval(pings);
+      clearInterval(expiries);
       const open = [...sessions.values()];
       await Promise.all(open.map((session) => session.drain(DRAIN_MS)));
       for (const session of open) session.close(1001, 'the server is shutting down');
-      const ends = Promise.all(open.map((session) => session.ended));
-      await Promise.race([ends, delay(CLOSE_GRACE_MS + RECORD_ENDS_MS, undefined, { ref: false })]);
+      allEnded = Promise.withResolvers();
+      if (unended === 0) allEnded.resolve();
+      await Promise.race([
+        allEnded.promise,
+        delay(CLOSE_GRACE_MS + RECORD_ENDS_MS, undefined, { ref: false }),
+      ]);
     });
 
     fastify.addHook('onClose', async () => subscription.close());

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import type { Duplex } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { WebSocket } from 'ws';
@@ -28,36 +29,39 @@ const MAX_INBOX = 64;
 const MAX_IN_FLIGHT = 64;
 /** Rooms that DISCONNECTED names; the details of an event have a bound. */
 const MAX_ROOMS_NAMED = 100;
+/** The rooms of a session that has joined none yet: an idle connection should cost little. Never written to. */
+const NO_ROOMS = new Map<string, Receipt>();
 /** What a replay found: messages as frames, or why there is none. */
 export type Replay =
   | { messages: Buffer[]; truncated: boolean }
   | { reset: { epoch: string; first_seq: number; seq: number } };
 
+/** What all sessions of a server share. */
+export type SessionContext = {
+  audit: Pick<Audit, 'epoch' | 'record' | 'recordSurely'>;
+  limits: { framesPerSecond: number; roomsPerSession: number };
+  traffic: Traffic;
+  outbox: Outbox;
+  /** Puts a refused frame on record. */
+  refuse: (code: ErrorCode, source: { user_id: string; ip: string | null; session_id: string }) => void;
+  /** Reads what a member missed in a room: after `since`, before `until`. Recorded as a read of the log. */
+  replay: (session: Session, room: string, since: Since, until: number) => Promise<Replay>;
+  /** The number that the log's next event will get, as far as this instance has delivered. */
+  delivered: () => number;
+  /** It has ended; with true when its DISCONNECTED is on record, and the tail will bring it. Called once. */
+  onEnded: (session: Session, recorded: boolean) => void;
+  /** An error that is nobody's but ours. */
+  onFault: (error: unknown, session: Session) => void;
+};
+
+/** Who speaks, over what. */
 export type SessionOptions = {
-  id: string;
   socket: WebSocket;
   /** The TCP or TLS connection under the socket. */
   stream: Duplex;
   principal: Principal;
   ip: string | null;
-  userAgent: string | null;
-  audit: Pick<Audit, 'epoch' | 'record' | 'recordSurely'>;
-  limits: { framesPerSecond: number; roomsPerSession: number };
-  /** Puts a refused frame on record. */
-  refuse: (code: ErrorCode, source: { user_id: string; ip: string | null; session_id: string }) => void;
-  traffic: Traffic;
-  outbox: Outbox;
-  /** Reads what a member missed in a room: after `since`, before `until`. Recorded as a read of the log. */
-  replay: (session: Session, room: string, since: Since, until: number) => Promise<Replay>;
-  /** The number that the log's next event will get, as far as this instance has delivered. */
-  delivered: () => number;
-  /** An error that is nobody's but ours. */
-  onFault: (error: unknown) => void;
 };
-
-/** Whether something failed because the log could not be written, and not for what it was. */
-const isOutage = (error: unknown): boolean =>
-  error instanceof CodedError && (error.code === 'audit_unavailable' || error.code === 'outcome_unknown');
 
 /**
  * One WebSocket connection.
@@ -72,17 +76,18 @@ const isOutage = (error: unknown): boolean =>
  * out of the tail, and only then.
  */
 export class Session {
-  readonly id: string;
+  readonly id = randomUUID();
   readonly userId: string;
-  /** Resolves when the session has ended: true when its DISCONNECTED is on record, and the tail will bring it. */
-  readonly ended: Promise<boolean>;
-  readonly #options: SessionOptions;
+  /** The client's address. */
+  readonly ip: string | null;
+  readonly #context: SessionContext;
+  /** The rooms that the token limits its bearer to; undefined: all. */
+  readonly #allowedRooms: ReadonlySet<string> | undefined;
   readonly #connection: Connection;
   readonly #openedAt = performance.now();
   readonly #bucket: TokenBucket;
-  readonly #whenEnded: (recorded: boolean) => void;
   /** Rooms that the log says this session is in, in the order of joining, with the JOINED of each. */
-  readonly #rooms = new Map<string, Receipt>();
+  #rooms: Map<string, Receipt> = NO_ROOMS;
   /** Frames not yet looked at. */
   #inbox: string[] = [];
   readonly #commands: Commands;
@@ -95,41 +100,15 @@ export class Session {
   /** Called when a command is done with or the inbox is done with. */
   #waiters: (() => void)[] = [];
 
-  constructor(options: SessionOptions) {
-    this.#options = options;
-    this.id = options.id;
-    this.userId = options.principal.userId;
-    const { framesPerSecond } = options.limits;
+  constructor(context: SessionContext, { socket, stream, principal, ip }: SessionOptions) {
+    this.#context = context;
+    this.userId = principal.userId;
+    this.ip = ip;
+    this.#allowedRooms = principal.rooms;
+    const { framesPerSecond } = context.limits;
     this.#bucket = new TokenBucket(framesPerSecond, 2 * framesPerSecond, performance.now());
-    const { promise, resolve } = Promise.withResolvers<boolean>();
-    this.ended = promise;
-    this.#whenEnded = resolve;
-    this.#commands = new Commands({
-      record: options.audit.record,
-      tellError: (error, ref) => {
-        this.#tellError(error, ref);
-        if (isOutage(error)) this.#refuseWaiting();
-      },
-      onChange: () => this.#wake(),
-    });
-    this.#connection = new Connection({
-      socket: options.socket,
-      stream: options.stream,
-      traffic: options.traffic,
-      outbox: options.outbox,
-      expiresAt: options.principal.expiresAt,
-      onText: (text) => this.#receive(text),
-      onRefused: (code) => this.#refused(code),
-      onClosing: () => {
-        this.#inbox = [];
-      },
-      onClosed: (code, reason) => void this.#end(code, reason),
-    });
-  }
-
-  /** The client's address. */
-  get ip(): string | null {
-    return this.#options.ip;
+    this.#commands = new Commands(this);
+    this.#connection = new Connection(this, { socket, stream, expiresAt: principal.expiresAt, ...context });
   }
 
   /** The rooms that this session is in. */
@@ -138,10 +117,10 @@ export class Session {
   }
 
   /** Records the connection and joins the first room, if any; then frames are handled. */
-  async open(room: string | undefined): Promise<void> {
-    const details = { user_agent: this.#options.userAgent };
+  async open(room: string | undefined, userAgent: string | null): Promise<void> {
+    const details = { user_agent: userAgent };
     try {
-      this.#connected = await this.#options.audit.record(this.#draft({ action: 'CONNECTED', details }));
+      this.#connected = await this.record(this.#draft({ action: 'CONNECTED', details }));
     } catch (error) {
       this.#abandon(error);
       return;
@@ -179,6 +158,11 @@ export class Session {
     this.#finishEnd(false);
   }
 
+  /** Closes the connection if its token has expired. @param now milliseconds since 1970 */
+  checkExpiry(now: number): void {
+    this.#connection.checkExpiry(now);
+  }
+
   /** Pings the peer; cuts the connection when the last ping was not answered. */
   ping(): void {
     this.#connection.ping();
@@ -196,6 +180,7 @@ export class Session {
   onJoined(event: AuditEvent, room: string): Promise<void> {
     const { seq, timestamp } = event;
     const command = this.#commands.next();
+    if (this.#rooms === NO_ROOMS) this.#rooms = new Map();
     this.#rooms.set(room, { seq, timestamp });
     this.#welcome();
     return this.#tellJoined(room, command, seq).finally(() => this.#commands.finish(command));
@@ -222,13 +207,55 @@ export class Session {
     this.#commands.finish(command);
   }
 
-  // ---- frames
+  // ---- what its connection and its commands tell it
 
-  #receive(text: string): void {
+  /** A text frame came. */
+  onText(text: string): void {
     this.#inbox.push(text);
     if (this.#inbox.length >= MAX_INBOX) this.#connection.pause();
     if (this.#state === 'open') this.#work();
   }
+
+  /** A frame was refused before it could be read. */
+  onRefused(code: ErrorCode): void {
+    if (this.#isOver()) return;
+    this.#context.refuse(code, { user_id: this.userId, ip: this.ip, session_id: this.id });
+  }
+
+  /** The server closes; what was received and not handled yet comes too late. */
+  onClosing(): void {
+    this.#inbox = [];
+  }
+
+  /** The connection is over: the close code and the reason, the peer's if it gave any, else the server's own. */
+  onClosed(code: number, reason: string): void {
+    void this.#end(code, reason);
+  }
+
+  /** Puts an event on its way into the log. */
+  record(draft: Draft): Promise<Receipt> {
+    return this.#context.audit.record(draft);
+  }
+
+  /** Tells the client why something is not, or not known to be, on record. */
+  tellError(error: unknown, ref: string | undefined): void {
+    if (!(error instanceof CodedError)) this.#context.onFault(error, this);
+    const { code, message } =
+      error instanceof CodedError ? error : new CodedError('internal', 'Something went wrong on the server.');
+    this.#connection.send(
+      frameBytes({ type: 'error', code, message, ...(ref === undefined ? {} : { ref }) }),
+    );
+    // Unknown is not refused: it may well be on record.
+    if (code !== 'outcome_unknown') this.onRefused(code);
+    if (code === 'outcome_unknown' || code === 'audit_unavailable') this.#refuseWaiting();
+  }
+
+  /** A command is finished with. */
+  onCommandDone(): void {
+    this.#wake();
+  }
+
+  // ---- frames
 
   /** Handles what is in the inbox, in order; one worker at a time. */
   #work(): void {
@@ -238,10 +265,12 @@ export class Session {
       if (this.#inbox.length < MAX_INBOX / 2) this.#connection.resume();
       const waiting = this.#handle(text);
       if (waiting !== undefined) {
-        void waiting.catch(this.#options.onFault).then(() => {
-          this.#working = false;
-          this.#work();
-        });
+        void waiting
+          .catch((error: unknown) => this.#context.onFault(error, this))
+          .then(() => {
+            this.#working = false;
+            this.#work();
+          });
         return;
       }
     }
@@ -268,7 +297,7 @@ export class Session {
       if (frame.type === 'message') return this.#say(frame);
       return frame.type === 'join' ? this.#join(frame) : this.#leave(frame);
     } catch (error) {
-      this.#tellError(error, error instanceof FrameError ? error.ref : undefined);
+      this.tellError(error, error instanceof FrameError ? error.ref : undefined);
       return undefined;
     }
   }
@@ -281,7 +310,7 @@ export class Session {
     const waiting = this.#inbox;
     this.#inbox = [];
     for (const text of waiting) {
-      this.#tellError(
+      this.tellError(
         new CodedError('audit_unavailable', 'The audit log cannot be written now; nothing was done.'),
         this.#refIn(text),
       );
@@ -312,15 +341,15 @@ export class Session {
   }
 
   #join({ room, ref, since }: JoinFrame): Promise<unknown> {
-    const { principal, limits } = this.#options;
-    if (principal.rooms !== undefined && !principal.rooms.has(room)) {
+    const { limits } = this.#context;
+    if (this.#allowedRooms !== undefined && !this.#allowedRooms.has(room)) {
       throw new FrameError('forbidden', `Your token does not allow the room “${room}”.`, ref);
     }
     const joined = this.#rooms.get(room);
     if (joined !== undefined) {
       // No new event; but who asks for what it missed gets it.
       if (since === undefined) this.#ack(ref, joined);
-      else return this.#tellJoined(room, { ref, since }, this.#options.delivered());
+      else return this.#tellJoined(room, { ref, since }, this.#context.delivered());
       return Promise.resolve();
     }
     if (limits.roomsPerSession > 0 && this.#rooms.size >= limits.roomsPerSession) {
@@ -338,8 +367,7 @@ export class Session {
   // ---- commands
 
   #draft(draft: Draft): Draft {
-    const { ip } = this.#options;
-    return { ...draft, user_id: this.userId, session_id: this.id, ip };
+    return { ...draft, user_id: this.userId, session_id: this.id, ip: this.ip };
   }
 
   /** Tells the joiner that it is in, after the messages it missed if it asked for them. */
@@ -358,7 +386,7 @@ export class Session {
     }
     this.#connection.hold(room);
     try {
-      const replay = await this.#options.replay(this, room, command.since, until);
+      const replay = await this.#context.replay(this, room, command.since, until);
       if ('reset' in replay) {
         this.#connection.send(frameBytes({ type: 'reset', room, ...replay.reset }));
         this.#connection.send(frameBytes(joined));
@@ -369,7 +397,7 @@ export class Session {
       }
     } catch (error) {
       // In the room all the same, and that is on record; what was missed can be asked for again.
-      if (!(error instanceof CodedError)) this.#options.onFault(error);
+      if (!(error instanceof CodedError)) this.#context.onFault(error, this);
       this.#connection.send(frameBytes({ ...joined, replayed: 0, truncated: true }));
     } finally {
       this.#ack(command.ref, receipt);
@@ -380,7 +408,7 @@ export class Session {
   #welcome(): void {
     if (this.#welcomed || this.#connected === undefined) return;
     this.#welcomed = true;
-    const { epoch } = this.#options.audit;
+    const { epoch } = this.#context.audit;
     const rooms = [...this.#rooms.keys()];
     this.#connection.send(
       frameBytes({
@@ -402,22 +430,6 @@ export class Session {
     return frameBytes({ type: 'ack', ref, seq, timestamp });
   }
 
-  #tellError(error: unknown, ref: string | undefined): void {
-    if (!(error instanceof CodedError)) this.#options.onFault(error);
-    const { code, message } =
-      error instanceof CodedError ? error : new CodedError('internal', 'Something went wrong on the server.');
-    this.#connection.send(
-      frameBytes({ type: 'error', code, message, ...(ref === undefined ? {} : { ref }) }),
-    );
-    // Unknown is not refused: it may well be on record.
-    if (code !== 'outcome_unknown') this.#refused(code);
-  }
-
-  #refused(code: ErrorCode): void {
-    if (this.#isOver()) return;
-    this.#options.refuse(code, { user_id: this.userId, ip: this.#options.ip, session_id: this.id });
-  }
-
   // ---- the end
 
   /** The log did not take CONNECTED, so there is no session; if it did after all, it is ended at once. */
@@ -425,7 +437,7 @@ export class Session {
     if (this.#isOver()) return;
     this.#state = 'closing';
     this.#wake();
-    this.#tellError(error, undefined);
+    this.tellError(error, undefined);
     this.close(1013, 'the audit log cannot be written');
     if (error instanceof OutcomeUnknownError) {
       error.settled.then(
@@ -456,7 +468,7 @@ export class Session {
       rooms: rooms.slice(0, MAX_ROOMS_NAMED),
       room_count: rooms.length,
     };
-    const recorded = await this.#options.audit
+    const recorded = await this.#context.audit
       .recordSurely(this.#draft({ action: 'DISCONNECTED', details }))
       .then(
         () => true,
@@ -472,9 +484,10 @@ export class Session {
   }
 
   #finishEnd(recorded: boolean): void {
+    if (this.#isOver()) return;
     this.#state = 'ended';
-    this.#whenEnded(recorded);
     this.#wake();
+    this.#context.onEnded(this, recorded);
   }
 
   /** Resolves when everything that was received is answered. */

@@ -55,11 +55,11 @@ test('a tiny run measures everything, says so, and leaves nothing behind', {
   const results = JSON.parse(await readFile(json, 'utf8')) as Results;
 
   const checkSlice = (slice: Slice, what: string): void => {
-    t.ok(slice.messages >= 0 && slice.latency.count > 0, `${what}: messages`);
     // Timers may be early by a millisecond.
     t.ok(slice.seconds >= 0.198, `${what}: seconds`);
-    t.ok(slice.latency.p50 > 0 && slice.latency.p50 <= slice.latency.p99, `${what}: latency`);
-    t.ok(slice.latency.p99 <= slice.latency.max, `${what}: max`);
+    const { count, p50, p99, max } = slice.latency;
+    // On a busy machine such a short time may see no answer at all.
+    t.ok(count === 0 ? slice.messages === 0 : p50 > 0 && p50 <= p99 && p99 <= max, `${what}: latency`);
     t.ok(slice.used.server >= 0 && slice.used.generator > 0, `${what}: CPU`);
     t.equal(typeof slice.used.postgres, 'number', `${what}: CPU of Postgres`);
   };
@@ -72,6 +72,7 @@ test('a tiny run measures everything, says so, and leaves nothing behind', {
     }
   }
   t.equal(results.write.length, 5);
+  t.ok(results.write.some(({ slices }) => slices.some(({ messages }) => messages > 0)));
   t.same(results.fanout.map(({ arm }) => arm).sort(), ['minutebook', 'ws']);
   for (const { arm, slices } of results.fanout)
     for (const slice of slices) checkSlice(slice, `fanout, ${arm}`);
@@ -80,7 +81,6 @@ test('a tiny run measures everything, says so, and leaves nothing behind', {
   t.equal(snapshot?.before.length, 1);
   t.equal(snapshot?.end.length, 1);
   t.equal(snapshot?.after.length, 1);
-  t.ok((snapshot?.ratio?.median ?? -1) >= 0);
   t.same(
     idle?.memory.map(({ rounds }) => rounds.length),
     [1, 1],
@@ -96,14 +96,17 @@ test('a tiny run measures everything, says so, and leaves nothing behind', {
   t.equal(idle?.life?.connected, idle?.life?.disconnected);
 
   t.ok(results.fsync.before.p50 > 0 && results.fsync.after.count > 0);
-  t.equal(results.postgres.settings.fsync, 'on');
+  t.equal(results.stopped, null);
+  t.match(results.postgres.settings, { fsync: 'on', synchronous_commit: 'on', max_connections: '100' });
   t.match(results.machine.node, /^v24/);
   t.equal(results.verdicts.length, 7);
-  t.equal(
-    results.verdicts.filter(({ measured }) => measured !== null).length,
-    3,
-    'the snapshot, memory, the lone sender',
+  const judged = results.verdicts.map(({ measured }) => measured !== null);
+  t.same(
+    [0, 1, 3, 6].map((row) => judged[row]),
+    [false, false, false, false],
+    'nobody had 50 or 1,000 connections',
   );
+  t.ok(judged[5], 'memory');
   t.match(bench.output(), '### Against the bounds');
   t.match(bench.output(), '| a lone sender');
 
@@ -140,7 +143,8 @@ test('Ctrl-C stops everything that it started', async (t) => {
   t.equal((await databases()).length, 1);
   bench.child.kill('SIGINT');
   t.equal(await bench.exited, 1, bench.output());
-  t.match(bench.output(), 'Stopped by SIGINT.');
+  t.match(bench.output(), 'Not everything was measured: Stopped by SIGINT.');
+  t.match(bench.output(), '| bare ws ', 'what was measured is told');
   t.same(await readdir(bench.folder), []);
   t.same(await processesIn(bench.folder), []);
   t.same(await databases(), []);

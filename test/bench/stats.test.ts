@@ -24,6 +24,7 @@ test('a spread leaves out what could not be had', async (t) => {
   t.same(spread([3, null, 1, 2]), { median: 2, min: 1, max: 3 });
   t.equal(spread([null]), null);
   t.equal(spread([]), null);
+  t.same(spread([Number.NaN, 4, 1 / 0]), { median: 4, min: 4, max: 4 });
 });
 
 test('ratios are taken round by round', async (t) => {
