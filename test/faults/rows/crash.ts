@@ -111,7 +111,7 @@ export const crash: readonly Row[] = [
     },
   },
   {
-    id: '6',
+    id: '6a',
     title: 'a server stands still for longer than its lease (SIGSTOP), and wakes up',
     expected:
       'another one ends its sessions; awake, it commits and delivers nothing under its old name, and serves under a new one',
@@ -131,6 +131,33 @@ export const crash: readonly Row[] = [
       // Its old sockets are cut; people come back, some of them to it.
       await until('everybody has come back', () =>
         world.load.participants.every(({ isSettled }) => isSettled),
+      );
+    },
+  },
+  {
+    id: '6b',
+    title: 'the same, with a batch of it still on its way to the database, which arrives when it is lost',
+    expected: 'the database itself refuses the batch (the fence); nobody but the lost server could know',
+    world: { proxied: true, load: { rate: 60 } },
+    answersMayBeLate: true,
+    strike: async (world) => {
+      const { instance, proxy } = world;
+      const old = instance.name;
+      // It takes the short way, so that it goes on.
+      await world.startInstance({ env: { DATABASE_URL: world.url } });
+      const { promise: asked, resolve } = Promise.withResolvers<void>();
+      proxy.onRequest('audit_append', () => {
+        proxy.setMode('hold');
+        resolve();
+      });
+      await asked;
+      process.kill(instance.pid, 'SIGSTOP');
+      await untilLost(world, old);
+      proxy.setMode('pass');
+      process.kill(instance.pid, 'SIGCONT');
+      await until(
+        'it serves under a new name',
+        () => instance.name !== old && instance.ready?.status === 200,
       );
     },
   },
