@@ -45,6 +45,9 @@ export type Entry = {
   reject: (error: CodedError) => void;
 };
 
+/** Tells everybody concerned what a commit has brought: first those who follow the log, then the callers. */
+export type HandOut = () => void;
+
 /** One attempt to append that has come to an end: how long it took, and how it failed if it did. */
 export type Attempt = { ms: number; failure: AppendFailure | null };
 
@@ -64,6 +67,7 @@ export type CommitOptions = {
   observe?: (attempt: Attempt) => void;
 };
 
+const nothing: HandOut = () => {};
 const FIRST_BACKOFF_MS = 25;
 const MAX_BACKOFF_MS = 500;
 
@@ -118,24 +122,28 @@ export class BatchCommitter {
     return this.#trouble;
   }
 
-  /** Commits the entries and answers every one of them. Throws only what is a fault of ours, and then stops the process. */
-  async commit(entries: readonly Entry[]): Promise<void> {
+  /**
+   * Commits the entries. Resolves as soon as the outcome is known, with what is then to be called, once and in
+   * the order of the batches: until then nobody is told, so that the next batch can be sent first. Whoever is
+   * refused is told at once. Throws only what is a fault of ours, and then stops the process.
+   */
+  async commit(entries: readonly Entry[]): Promise<HandOut> {
     this.#startedAt = performance.now();
     try {
-      await this.#commit(entries);
+      return await this.#commit(entries);
     } finally {
       this.#startedAt = undefined;
     }
   }
 
-  async #commit(entries: readonly Entry[]): Promise<void> {
+  async #commit(entries: readonly Entry[]): Promise<HandOut> {
     const oldest = entries[0];
-    if (oldest === undefined) return;
+    if (oldest === undefined) return nothing;
     const deadline = oldest.queuedAt + this.#options.deadlineMs;
     if (performance.now() >= deadline) {
       // Half of a batch whose first attempts took all the time; what is not sent is never in doubt.
       for (const entry of entries) entry.reject(unavailable(undefined));
-      return;
+      return nothing;
     }
     const number = this.#nextNumber++;
     const batch = entries.map((entry) => entry.pending);
@@ -143,10 +151,13 @@ export class BatchCommitter {
     let lastError: unknown;
 
     for (let backoff = FIRST_BACKOFF_MS; ; backoff = Math.min(backoff * 2, MAX_BACKOFF_MS)) {
-      const failure = await this.#attempt(number, batch, deadline, (receipt) =>
-        this.#settle(entries, receipt),
-      );
-      if (failure === null) return;
+      const outcome = await this.#attempt(number, batch, deadline);
+      if (!(outcome instanceof AppendError)) {
+        // From here on the batch is durable: a crash loses nothing that anybody was or will be told.
+        this.#trouble = null;
+        return () => this.#settle(entries, outcome);
+      }
+      const failure = outcome;
       lastError = failure;
       this.#trouble = failure.message;
       if (failure.kind === 'item') {
@@ -170,22 +181,21 @@ export class BatchCommitter {
 
     if (inDoubt) await this.#leaveInDoubt(number, entries, lastError);
     else for (const entry of entries) entry.reject(unavailable(lastError));
+    return nothing;
   }
 
-  /** One attempt, no longer than until the deadline. Resolves with the failure, or null when it succeeded. */
+  /** One attempt, no longer than until the deadline. Resolves with the receipt or the failure. */
   async #attempt(
     number: number,
     batch: readonly PendingEvent[],
     deadline: number,
-    succeed: (receipt: BatchReceipt) => void,
-  ): Promise<AppendError | null> {
+  ): Promise<BatchReceipt | AppendError> {
     const { store, observe } = this.#options;
     const startedAt = performance.now();
     try {
       const receipt = await inTime(store.append(number, batch), deadline);
       observe?.({ ms: performance.now() - startedAt, failure: null });
-      succeed(receipt);
-      return null;
+      return receipt;
     } catch (error) {
       if (!(error instanceof AppendError)) throw error;
       observe?.({ ms: performance.now() - startedAt, failure: error.kind });
@@ -194,8 +204,6 @@ export class BatchCommitter {
   }
 
   #settle(entries: readonly Entry[], { first_seq, timestamp }: BatchReceipt): void {
-    // From here on the batch is durable: a crash loses nothing that anybody was or will be told.
-    this.#trouble = null;
     this.#options.onCommit(
       entries.map(({ pending }, index) => placeEvent(pending, first_seq + index, timestamp)),
     );
@@ -207,7 +215,7 @@ export class BatchCommitter {
     else void wait.then(answer);
   }
 
-  async #split(entries: readonly Entry[], failure: AppendError): Promise<void> {
+  async #split(entries: readonly Entry[], failure: AppendError): Promise<HandOut> {
     // The data is at fault, not the log.
     this.#trouble = null;
     if (entries.length === 1) {
@@ -216,11 +224,12 @@ export class BatchCommitter {
           cause: failure,
         }),
       );
-      return;
+      return nothing;
     }
     const middle = Math.ceil(entries.length / 2);
-    await this.#commit(entries.slice(0, middle));
-    await this.#commit(entries.slice(middle));
+    const handOut = await this.#commit(entries.slice(0, middle));
+    handOut();
+    return this.#commit(entries.slice(middle));
   }
 
   /** Tells the senders that the outcome is unknown, then finds it out however long that takes. */
@@ -235,6 +244,7 @@ export class BatchCommitter {
     for (let backoff = FIRST_BACKOFF_MS; !signal.aborted; backoff = Math.min(backoff * 2, MAX_BACKOFF_MS)) {
       try {
         const receipt = await store.resolve(number);
+        this.#trouble = null;
         if (receipt !== null) this.#settle(waiting, receipt);
         else for (const entry of waiting) entry.reject(unavailable(cause));
         return;

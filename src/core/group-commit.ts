@@ -1,10 +1,13 @@
-import type { Entry } from './commit-batch.ts';
+import type { Entry, HandOut } from './commit-batch.ts';
 import { CodedError, type Receipt } from './errors.ts';
 import type { PendingEvent } from './events.ts';
 
 export type GroupCommitOptions = {
-  /** Commits a batch and answers every entry of it; the next batch starts when it resolves. Must not throw. */
-  commit: (entries: readonly Entry[]) => Promise<void>;
+  /**
+   * Commits a batch; the next one starts when it resolves. Entries that are not answered by then are answered by
+   * calling what it resolves with. Must not throw.
+   */
+  commit: (entries: readonly Entry[]) => Promise<HandOut>;
   /** The most events and bytes of one batch. A single larger event makes a batch of its own. */
   maxBatchEvents: number;
   maxBatchBytes: number;
@@ -18,6 +21,9 @@ export type GroupCommitOptions = {
 /**
  * Group commit without a timer: while one batch commits, the next one gathers. At low load an event waits
  * for nobody; at high load batches grow with what the disk takes.
+ *
+ * When a batch is durable, the next one is sent before anybody is told of the first, so that the database works
+ * while this process hands out the results.
  */
 export class GroupCommit {
   readonly #options: GroupCommitOptions;
@@ -109,13 +115,29 @@ export class GroupCommit {
   }
 
   async #run(): Promise<void> {
-    while (this.#queue.length > 0) {
-      const batch = this.#takeBatch();
-      this.#underWay = batch[0];
-      this.#armExpiry();
-      await this.#options.commit(batch);
-    }
-    this.#underWay = undefined;
+    /** Of the batch that was committed last, until it was called. */
+    let handOut: HandOut | undefined;
+    const handOutNow = (): void => {
+      const pending = handOut;
+      handOut = undefined;
+      pending?.();
+    };
+    do {
+      while (this.#queue.length > 0) {
+        const batch = this.#takeBatch();
+        this.#underWay = batch[0];
+        this.#armExpiry();
+        const committed = this.#options.commit(batch);
+        // The statement leaves within this turn of the event loop; then there is time.
+        setImmediate(handOutNow);
+        const next = await committed;
+        handOutNow();
+        handOut = next;
+      }
+      this.#underWay = undefined;
+      // Who is told may have more to record.
+      handOutNow();
+    } while (this.#queue.length > 0);
     this.#busy = false;
     this.#idle?.resolve();
   }

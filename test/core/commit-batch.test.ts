@@ -136,8 +136,10 @@ function setup(t: Test, options: Partial<CommitOptions> = {}) {
     ...options,
   });
   const callers = (...messages: string[]): Caller[] => messages.map((message) => new Caller(message));
-  const commit = (waiting: readonly Caller[]): Promise<void> =>
-    committer.commit(waiting.map(({ entry }) => entry));
+  const commit = async (waiting: readonly Caller[]): Promise<void> => {
+    const handOut = await committer.commit(waiting.map(({ entry }) => entry));
+    handOut();
+  };
   return { store, ended, committed, committer, callers, commit };
 }
 

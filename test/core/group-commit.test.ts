@@ -20,7 +20,9 @@ function gated(options: Partial<GroupCommitOptions> = {}) {
     commit: async (entries: readonly Entry[]) => {
       batches.push(entries.map(({ pending }) => pending.event.message ?? ''));
       await new Promise<void>((resolve) => gates.push(resolve));
-      for (const { resolve } of entries) resolve({ seq: seq++, timestamp: TIMESTAMP });
+      return () => {
+        for (const { resolve } of entries) resolve({ seq: seq++, timestamp: TIMESTAMP });
+      };
     },
     ...options,
   });
@@ -227,6 +229,7 @@ test('a batch that is refused does not hold up the next', async (t) => {
         if (batches === 1) entry.reject(new CodedError('audit_unavailable', 'Not now.'));
         else entry.resolve({ seq: 0, timestamp: TIMESTAMP });
       }
+      return () => {};
     },
   });
   const [first, second] = [codeOf(group.add(pendingMessage('a'))), group.add(pendingMessage('b'))];
@@ -270,4 +273,36 @@ test('it tells how much waits, how long the oldest has, and how many were refuse
   await second;
   await group.close();
   t.strictSame([group.queued, group.queuedBytes, group.oldestWaitMs, group.refused], [0, 0, 0, 1]);
+});
+
+test('the next batch is sent before the results of the one before are handed out, which then come in order', async (t) => {
+  const said: string[] = [];
+  const gates: (() => void)[] = [];
+  const group = new GroupCommit({
+    maxBatchEvents: 1,
+    maxBatchBytes: 1_000,
+    maxQueueEvents: 100,
+    maxQueueBytes: 10_000,
+    deadlineMs: 60_000,
+    commit: async (entries) => {
+      const name = entries[0]?.pending.event.message;
+      said.push(`send ${name}`);
+      // The last one is answered as soon as it is sent.
+      if (name !== 'c') await new Promise<void>((resolve) => gates.push(resolve));
+      return () => {
+        said.push(`hand out ${name}`);
+        for (const entry of entries) entry.resolve({ seq: 0, timestamp: TIMESTAMP });
+      };
+    },
+  });
+  const answers = Promise.all(['a', 'b', 'c'].map((name) => group.add(pendingMessage(name))));
+  await until('a is sent', () => gates.length === 1);
+  gates[0]?.();
+  await until('b is sent', () => gates.length === 2);
+  t.strictSame(said.slice(0, 2), ['send a', 'send b']);
+  await until('a is handed out, while b is under way', () => said.length === 3);
+  gates[1]?.();
+  await answers;
+  await group.close();
+  t.strictSame(said, ['send a', 'send b', 'hand out a', 'send c', 'hand out b', 'hand out c']);
 });
