@@ -25,7 +25,9 @@ export async function checkDatabase(db: Db): Promise<DatabaseFacts> {
   }>`
     select current_setting('server_version_num') as number, current_setting('server_version') as version,
       current_setting('fsync') as fsync, current_setting('full_page_writes') as full_page_writes,
-      current_setting('synchronous_commit') as synchronous_commit, pg_is_in_recovery() as standby,
+      -- As it is without what our own connections set (db/client.ts).
+      (select s.reset_val from pg_settings s where s.name = 'synchronous_commit') as synchronous_commit,
+      pg_is_in_recovery() as standby,
       array(select c.relname::text from pg_class c join pg_namespace n on n.oid = c.relnamespace
         where n.nspname = 'public' and c.relpersistence = 'u' and c.relkind in ('r', 'p')
           and (c.relname like 'audit\_%' or c.relname = 'chat_session') order by 1) as unlogged`.execute(db);

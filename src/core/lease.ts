@@ -1,16 +1,19 @@
 /** How long a lease lasts from when it was asked for, in milliseconds; the database grants it (db/migrations). */
 export const LEASE_MS = 10_000;
+/** A process that gave no beat for so long stood still. It beats every second; the rest is for a busy machine. */
+const STANDSTILL_MS = 3_000;
 
 /**
  * What an instance may believe of its lease without asking. Its clock is the monotonic one, and it counts from
  * before the question was sent, so it never believes longer than the database does.
  *
- *     held ---- no renewal for 10 s ------------------------------> lapsed
- *     lapsed -- a renewal, or a new term -------------------------> held
- *     any ----- another gave it up, or the process stood still ---> lost, for ever
+ *     held ---- no renewal for 10 s ---------------------------> lapsed
+ *     lapsed -- a renewal, or a new term ----------------------> held
+ *     held ---- the process stood still when the time was up --> lost, for ever
+ *     any ----- another gave it up ----------------------------> lost, for ever
  *
  * A process that was stopped cannot know what was done in its place. One that only had no answer from the
- * database can: nothing, unless the database says so later.
+ * database goes on, unless the database says that it was given up.
  */
 export class Lease {
   #heldUntil: number;
@@ -37,7 +40,9 @@ export class Lease {
 
   get isLost(): boolean {
     // Looked at before anything else that happens after a standstill.
-    if (!this.#lost && performance.now() - this.#lastBeat > LEASE_MS) this.lose();
+    const now = performance.now();
+    const stoodStill = now - this.#lastBeat > STANDSTILL_MS;
+    if (stoodStill && this.#lastBeat < this.#heldUntil && now >= this.#heldUntil) this.lose();
     return this.#lost;
   }
 

@@ -29,7 +29,7 @@ async function untilRefused({ refusals = [] }: Row, world: World, since: number)
     ];
     return codes.length >= 3 && refusals.some((code) => codes.includes(code));
   };
-  await until('three senders are refused', isRefused);
+  await until('three senders are refused', isRefused, 20_000);
   await until('every server has said that it is not ready', () =>
     world.running.every((instance) => instance.wasUnreadySince(since)),
   );
