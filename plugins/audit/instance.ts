@@ -116,6 +116,7 @@ export class Instance {
     this.#group = new GroupCommit({
       ...LIMITS,
       deadlineMs: DEADLINE_MS,
+      minLeftMs: ATTEMPT_MS,
       commit: (entries) => this.#committer.commit(entries),
     });
     this.#beat = setInterval(() => store.lease.beat(), BEAT_MS);

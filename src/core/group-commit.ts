@@ -16,6 +16,11 @@ export type GroupCommitOptions = {
   maxQueueBytes: number;
   /** How long an event may wait for its batch to start, in milliseconds; then its caller gets `audit_unavailable`. */
   deadlineMs: number;
+  /**
+   * How much of its time an event must have left to be sent, in milliseconds; with less it is refused. A batch has
+   * no more time than its oldest event, so one that is almost out of time would take all others with it.
+   */
+  minLeftMs: number;
 };
 
 /**
@@ -127,6 +132,7 @@ export class GroupCommit {
         const batch = this.#takeBatch();
         this.#underWay = batch[0];
         this.#armExpiry();
+        if (batch.length === 0) continue;
         const committed = this.#options.commit(batch);
         // The statement leaves within this turn of the event loop; then there is time.
         setImmediate(handOutNow);
@@ -143,7 +149,8 @@ export class GroupCommit {
   }
 
   #takeBatch(): Entry[] {
-    const { maxBatchEvents, maxBatchBytes } = this.#options;
+    const { maxBatchEvents, maxBatchBytes, deadlineMs, minLeftMs } = this.#options;
+    this.#refuseOlderThan(performance.now() - (deadlineMs - minLeftMs));
     let bytes = 0;
     let count = 0;
     for (const { pending } of this.#queue) {
@@ -168,10 +175,14 @@ export class GroupCommit {
 
   #expire(): void {
     this.#expiry = undefined;
-    const tooOld = performance.now() - this.#options.deadlineMs;
+    this.#refuseOlderThan(performance.now() - this.#options.deadlineMs);
+    this.#armExpiry();
+  }
+
+  #refuseOlderThan(queuedAt: number): void {
     let count = 0;
     for (const entry of this.#queue) {
-      if (entry.queuedAt > tooOld) break;
+      if (entry.queuedAt > queuedAt) break;
       this.#queueBytes -= entry.pending.bytes;
       // It was never sent to the database, so this is certain.
       entry.reject(
@@ -179,7 +190,6 @@ export class GroupCommit {
       );
       count += 1;
     }
-    this.#queue.splice(0, count);
-    this.#armExpiry();
+    if (count > 0) this.#queue.splice(0, count);
   }
 }

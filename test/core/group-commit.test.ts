@@ -17,6 +17,7 @@ function gated(options: Partial<GroupCommitOptions> = {}) {
     maxQueueEvents: 100,
     maxQueueBytes: 10_000,
     deadlineMs: 60_000,
+    minLeftMs: 0,
     commit: async (entries: readonly Entry[]) => {
       batches.push(entries.map(({ pending }) => pending.event.message ?? ''));
       await new Promise<void>((resolve) => gates.push(resolve));
@@ -223,6 +224,7 @@ test('a batch that is refused does not hold up the next', async (t) => {
     maxQueueEvents: 10,
     maxQueueBytes: 10_000,
     deadlineMs: 1_000,
+    minLeftMs: 0,
     commit: async (entries) => {
       batches += 1;
       for (const entry of entries) {
@@ -284,6 +286,7 @@ test('the next batch is sent before the results of the one before are handed out
     maxQueueEvents: 100,
     maxQueueBytes: 10_000,
     deadlineMs: 60_000,
+    minLeftMs: 0,
     commit: async (entries) => {
       const name = entries[0]?.pending.event.message;
       said.push(`send ${name}`);
@@ -305,4 +308,20 @@ test('the next batch is sent before the results of the one before are handed out
   await answers;
   await group.close();
   t.strictSame(said, ['send a', 'send b', 'hand out a', 'send c', 'hand out b', 'hand out c']);
+});
+
+test('what has too little time left is refused, and does not take the time of those behind it', async (t) => {
+  const { group, add, batches, begun, commit } = gated({ deadlineMs: 400, minLeftMs: 300 });
+  const first = add('a');
+  await begun(1);
+  const old = add('old');
+  const queuedAt = performance.now();
+  await until('it is old', () => performance.now() - queuedAt > 150);
+  const young = add('young');
+  await commit(0);
+  t.equal(await codeOf(old), 'audit_unavailable');
+  await commit(1);
+  await Promise.all([first, young]);
+  await group.close();
+  t.strictSame(batches, [['a'], ['young']]);
 });
