@@ -64,7 +64,7 @@ export async function within<T>(ms: number, what: string, promise: Promise<T>): 
 }
 
 /** Tells whether a `message` frame of Minutebook is of this user. */
-function sentBy(user: string): (bytes: Uint8Array, start: number, end: number) => boolean {
+export function sentBy(user: string): (bytes: Uint8Array, start: number, end: number) => boolean {
   const mark = Buffer.from(`"user_id":${JSON.stringify(user)}`);
   return (bytes, start, end) =>
     Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).includes(mark);
