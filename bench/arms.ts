@@ -20,8 +20,15 @@ export const armNames = Object.keys(arms) as Arm[];
 /** Connections left to everybody else on the same Postgres. */
 const RESERVED_CONNECTIONS = 25;
 
-/** A server to load. */
-export type RunningArm = RunningServer & { arm: Arm; target: Target; databaseUrl: string | undefined };
+/** A server to load, of one process or of several. */
+export type RunningArm = {
+  arm: Arm;
+  target: Target;
+  databaseUrl: string | undefined;
+  pids: readonly number[];
+  /** Stops its processes; resolves with 0, or with the end of one that did not end well. */
+  stop: RunningServer['stop'];
+};
 
 export type ArmOptions = {
   postgres: BenchPostgres;
@@ -36,6 +43,8 @@ export type StartOptions = {
   broadcast?: boolean;
   /** It collects its garbage when told to (SIGWINCH). */
   collectable?: boolean;
+  /** So many processes on one database; for `minutebook` only. */
+  instances?: number;
 };
 
 /** The table of a program that keeps its log as it goes: four columns, and plain indexes. */
@@ -67,11 +76,14 @@ const limitsOff = Object.fromEntries(
   ].map((name) => [`LIMIT_${name}`, '0']),
 );
 
-/** Starts the servers of a run; each arm keeps its database for as long as the run lasts. */
+/**
+ * Starts the servers of a run; each arm keeps its database for as long as the run lasts, and has another one for
+ * another number of instances.
+ */
 export class Arms {
   readonly #options: ArmOptions;
-  readonly #databases = new Map<Arm, Promise<string>>();
-  readonly #running = new Set<RunningArm>();
+  readonly #databases = new Map<string, Promise<string>>();
+  readonly #running = new Set<RunningServer>();
   readonly #pids: [Arm, number][] = [];
 
   constructor(options: ArmOptions) {
@@ -79,24 +91,30 @@ export class Arms {
   }
 
   async start(arm: Arm, how: StartOptions = {}): Promise<RunningArm> {
+    const { instances = 1, collectable = false } = how;
     const secret = arm === 'minutebook' ? randomBytes(32).toString('hex') : null;
-    const databaseUrl = await this.#databaseOf(arm);
-    const command = await this.#commandOf(arm, how, databaseUrl ?? '', secret ?? '');
-    const collect = how.collectable ? ['--import', join(ROOT, 'bench/servers/collect.ts')] : [];
-    const server = await startServer({ ...command, args: [...collect, ...command.args] });
-    const running: RunningArm = {
-      ...server,
+    const name = instances === 1 ? arm : `${arm}_${instances}`;
+    const databaseUrl = await this.#databaseOf(arm, name);
+    const collect = collectable ? ['--import', join(ROOT, 'bench/servers/collect.ts')] : [];
+    const servers: RunningServer[] = [];
+    for (let index = 0; index < instances; index += 1) {
+      const dataDir = join(this.#options.folder, `${name}-${index}`);
+      const command = await this.#commandOf(arm, how, databaseUrl ?? '', secret ?? '', dataDir);
+      const server = await startServer({ ...command, args: [...collect, ...command.args] });
+      this.#running.add(server);
+      this.#pids.push([arm, server.pid]);
+      servers.push(server);
+    }
+    return {
       arm,
       databaseUrl,
-      target: { port: server.port, secret, chat: arm === 'minutebook' },
-      stop: () => {
-        this.#running.delete(running);
-        return server.stop();
+      pids: servers.map(({ pid }) => pid),
+      target: { ports: servers.map(({ port }) => port), secret, chat: arm === 'minutebook' },
+      stop: async () => {
+        const exits = await Promise.all(servers.map((server) => this.#stopOne(server)));
+        return exits.find((exit) => exit !== 0) ?? 0;
       },
     };
-    this.#running.add(running);
-    this.#pids.push([arm, server.pid]);
-    return running;
   }
 
   /** Every process that has run for this arm. */
@@ -106,18 +124,23 @@ export class Arms {
 
   /** Stops all that still run. */
   async stop(): Promise<void> {
-    await Promise.all([...this.#running].map((running) => running.stop()));
+    await Promise.all([...this.#running].map((server) => this.#stopOne(server)));
   }
 
-  #databaseOf(arm: Arm): Promise<string | undefined> {
+  #stopOne(server: RunningServer): ReturnType<RunningServer['stop']> {
+    this.#running.delete(server);
+    return server.stop();
+  }
+
+  #databaseOf(arm: Arm, name: string): Promise<string | undefined> {
     if (arm === 'ws' || arm === 'fastify') return Promise.resolve(undefined);
     const make = async (): Promise<string> => {
-      const url = await this.#options.postgres.createDatabase(arm);
+      const url = await this.#options.postgres.createDatabase(name);
       if (arm !== 'minutebook') await createSeedTable(url);
       return url;
     };
-    const database = this.#databases.get(arm) ?? make();
-    this.#databases.set(arm, database);
+    const database = this.#databases.get(name) ?? make();
+    this.#databases.set(name, database);
     return database;
   }
 
@@ -126,6 +149,7 @@ export class Arms {
     { broadcast = false }: StartOptions,
     DATABASE_URL: string,
     JWT_SECRET: string,
+    DATA_DIR: string,
   ): Promise<ServerCommand> {
     const { folder, postgres, profileDir } = this.#options;
     const script = (name: string): string => join(ROOT, 'bench/servers', name);
@@ -142,7 +166,6 @@ export class Arms {
       case 'seed10':
         return { ...plain, args: [script('seed.ts')], env: { DATABASE_URL, POOL: '10' } };
       case 'minutebook': {
-        const DATA_DIR = join(folder, 'minutebook');
         await mkdir(DATA_DIR, { recursive: true });
         const profile =
           profileDir === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${resolve(profileDir)}`];

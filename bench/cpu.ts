@@ -70,13 +70,15 @@ export const machineCpu = (): MachineCpu => parseMachineStat(readFileSync('/proc
 
 /** Whose CPU is measured. */
 export type Watched = {
-  server: number;
+  /** The processes of the server. */
+  servers: readonly number[];
   /** The postmaster; null when it runs elsewhere. */
   postgres: number | null;
 };
 
 /** CPU used, in microseconds. */
 export type Usage = {
+  /** All its processes together. */
   server: number;
   postgres: number | null;
   generator: number;
@@ -85,11 +87,11 @@ export type Usage = {
 };
 
 /** What has been used until now; for the process that generates the load. */
-export function readUsage({ server, postgres }: Watched): Usage {
+export function readUsage({ servers, postgres }: Watched): Usage {
   const { user, system } = process.cpuUsage();
   const { busy, stolen } = machineCpu();
   return {
-    server: processOf(server).own,
+    server: servers.reduce((sum, pid) => sum + processOf(pid).own, 0),
     postgres: postgres === null ? null : cpuWithChildren(postgres),
     generator: user + system,
     machine: busy,

@@ -1,5 +1,6 @@
 import { arms } from './arms.ts';
 import type { IdleLife, IdleResult, Memory } from './parts/idle.ts';
+import { againstOne } from './parts/instances.ts';
 import type { SnapshotResult } from './parts/snapshot.ts';
 import type { Results } from './results.ts';
 import { commonCells, commonHead, middle, over, rateOf, withRange } from './slices.ts';
@@ -58,6 +59,18 @@ function fanoutTable({ fanout }: Results): string {
     ...commonCells(slices),
   ]);
   return table(['arm', 'members', 'deliveries/s', ...commonHead], rows);
+}
+
+function instancesTable({ instances: all }: Results): string {
+  const rows = all.map(({ instances, rooms, slices }) => [
+    `${instances} x Minutebook`,
+    String(rooms),
+    withRange(over(slices, rateOf)),
+    instances === 1 ? '' : withRange(againstOne(all, rooms)),
+    middle(over(slices, ({ deliveries, seconds }) => deliveries / seconds)),
+    ...commonCells(slices),
+  ]);
+  return table(['processes', 'rooms', 'messages/s', 'against one', 'to others/s', ...commonHead], rows);
 }
 
 function snapshotTable({
@@ -127,7 +140,7 @@ function describeLife(life: IdleLife, connections: number): string {
 
 /** The whole result as Markdown that can be read as it is. */
 export function describeResults(results: Results): string {
-  const { write, open, fanout, snapshot, idle, verdicts } = results;
+  const { write, open, fanout, instances, snapshot, idle, verdicts } = results;
   const sections: [title: string, text: string][] = [['Against the bounds', verdictTable(verdicts)]];
   sections.push(['Measured with', conditions(results)]);
   if (write.length > 0)
@@ -135,6 +148,8 @@ export function describeResults(results: Results): string {
   if (open.length > 0)
     sections.push(['Open loop, 50 connections, latency from the intended time', openTable(results)]);
   if (fanout.length > 0) sections.push(['One message at a time to one room', fanoutTable(results)]);
+  if (instances.length > 0)
+    sections.push(['Closed loop, 50 connections, on one instance and on two', instancesTable(results)]);
   if (snapshot !== null)
     sections.push(['Minutebook, 50 connections, beside a foreign snapshot', snapshotTable(snapshot)]);
   if (idle !== null) {

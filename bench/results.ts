@@ -2,6 +2,7 @@ import type { Machine } from './machine.ts';
 import type { Options } from './options.ts';
 import type { FanoutSeries } from './parts/fanout.ts';
 import type { IdleResult } from './parts/idle.ts';
+import type { InstancesSeries } from './parts/instances.ts';
 import type { OpenSeries } from './parts/open.ts';
 import type { SnapshotResult } from './parts/snapshot.ts';
 import type { WriteSeries } from './parts/write.ts';
@@ -30,6 +31,7 @@ export type Results = {
   write: WriteSeries[];
   open: OpenSeries[];
   fanout: FanoutSeries[];
+  instances: InstancesSeries[];
   idle: IdleResult | null;
   snapshot: SnapshotResult | null;
   verdicts: Verdict[];

@@ -27,8 +27,10 @@ export function othersShare(slice: Slice): number | null {
 }
 
 /** One figure over the rounds. */
-export const over = (slices: readonly Slice[], figure: (slice: Slice) => number | null): Spread | null =>
-  spread(slices.map(figure));
+export const over = <S extends Slice>(
+  slices: readonly S[],
+  figure: (slice: S) => number | null,
+): Spread | null => spread(slices.map(figure));
 
 export const middle = (values: Spread | null): string => (values === null ? '-' : digits(values.median));
 

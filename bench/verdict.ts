@@ -1,5 +1,6 @@
 import type { Arm } from './arms.ts';
 import type { Slice } from './load/orders.ts';
+import { againstOne, OWN_ROOMS, SHARED_ROOMS } from './parts/instances.ts';
 import type { Results } from './results.ts';
 import { rateOf } from './slices.ts';
 import { ratios, type Spread } from './stats.ts';
@@ -85,6 +86,20 @@ export function judge(results: Omit<Results, 'verdicts'>): Verdict[] {
       measured: ratios(fan('minutebook'), fan('ws')),
       atLeast: 0.6,
       aim: 0.9,
+      more: true,
+    },
+    {
+      what: 'two instances on one database against one, the same load, a room for each connection',
+      measured: againstOne(results.instances, OWN_ROOMS),
+      atLeast: 0.8,
+      aim: 1,
+      more: true,
+    },
+    {
+      what: 'the same in rooms whose members are on both',
+      measured: againstOne(results.instances, SHARED_ROOMS),
+      atLeast: 0.8,
+      aim: 1,
       more: true,
     },
   ];

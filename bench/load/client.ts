@@ -26,8 +26,8 @@ export type ClientOptions = {
 
 /** A lean WebSocket client over a bare socket; see frames.ts. */
 export class Client {
-  /** Told of every frame of type `message`. */
-  onMessage: () => void = () => {};
+  /** Told of every frame of type `message`, which is `bytes` from `start` to `end`, and gone after the call. */
+  onMessage: (bytes: Uint8Array, start: number, end: number) => void = () => {};
   /** Told of every frame of type `joined`. */
   onJoined: () => void = () => {};
   /** Told when the connection is over, with the close code of the server, or 1006. */
@@ -119,7 +119,7 @@ export class Client {
   #take(opcode: number, bytes: Uint8Array, start: number, end: number): void {
     if (opcode === TEXT) {
       const letter = bytes[start + TYPE_AT];
-      if (letter === MESSAGE) this.onMessage();
+      if (letter === MESSAGE) this.onMessage(bytes, start, end);
       else if (letter === ERROR) this.onError(Buffer.from(bytes.slice(start, end)).toString());
       else {
         if (letter === this.#readyLetter) this.#ready();

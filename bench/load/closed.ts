@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { readUsage, usedBetween } from '../cpu.ts';
 import { Latencies } from '../stats.ts';
-import { closeAll, connectAll, messageFrame } from './connect.ts';
-import type { Orders, Slice, Window } from './orders.ts';
+import { closeAll, connectAll, messageFrame, userOf } from './connect.ts';
+import type { ClosedSlice, Orders, Slice, Window } from './orders.ts';
 
 /** How long the last answers may take. */
 const LAST_ANSWERS_MS = 10_000;
@@ -63,13 +63,28 @@ export async function within<T>(ms: number, what: string, promise: Promise<T>): 
   }
 }
 
+/** Tells whether a `message` frame of Minutebook is of this user. */
+export function sentBy(user: string): (bytes: Uint8Array, start: number, end: number) => boolean {
+  const mark = Buffer.from(`"user_id":${JSON.stringify(user)}`);
+  return (bytes, start, end) =>
+    Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).includes(mark);
+}
+
 /** Closed loop: each connection sends its next message when it has got its last. */
-export async function closed({ target, connections, ...window }: Orders['closed'][0]): Promise<Slice> {
-  const clients = await connectAll(target, connections, (index) => `own-${index}`);
+export async function closed({
+  target,
+  connections,
+  rooms = connections,
+  ...window
+}: Orders['closed'][0]): Promise<ClosedSlice> {
+  // Neighbours in one room, so that its members are spread over all processes.
+  const roomOf = (index: number): string => `own-${Math.floor((index * rooms) / connections)}`;
+  const clients = await connectAll(target, connections, roomOf);
   const { promise: failed, reject: fail } = Promise.withResolvers<never>();
   failed.catch(() => {});
   const { promise: idle, resolve: becomeIdle } = Promise.withResolvers<void>();
   let answered = 0;
+  let deliveries = 0;
   let waiting = connections;
   let stopping = false;
   const starts: (() => void)[] = [];
@@ -88,12 +103,17 @@ export async function closed({ target, connections, ...window }: Orders['closed'
   };
   for (const [index, client] of clients.entries()) {
     const frame = messageFrame(index);
+    const isOwn = rooms < connections ? sentBy(userOf(index)) : () => true;
     let sentAt = 0;
     starts.push(() => {
       sentAt = performance.now();
       client.send(frame);
     });
-    client.onMessage = () => {
+    client.onMessage = (bytes, start, end) => {
+      if (!isOwn(bytes, start, end)) {
+        if (load.from < Number.POSITIVE_INFINITY) deliveries += 1;
+        return;
+      }
       const now = performance.now();
       answered += 1;
       if (sentAt >= load.from) load.latencies.add(now - sentAt);
@@ -109,7 +129,8 @@ export async function closed({ target, connections, ...window }: Orders['closed'
     client.onEnd = (code) => stopping || fail(new Error(`the server closed a connection (${code})`));
   }
   try {
-    return await measure(load, window);
+    const slice = await measure(load, window);
+    return { ...slice, deliveries };
   } finally {
     stopping = true;
     await closeAll(clients);

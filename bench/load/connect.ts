@@ -17,9 +17,12 @@ function tokenFor(user: string, secret: string): Promise<string> {
     .sign(new TextEncoder().encode(secret));
 }
 
+/** The user of each connection. */
+export const userOf = (index: number): string => `user-${index}`;
+
 /** Opens connections of one user each. @param roomOf the room of each; empty: none */
 export async function connectAll(
-  { port, secret, chat }: Target,
+  { ports, secret, chat }: Target,
   count: number,
   roomOf: (index: number) => string,
 ): Promise<Client[]> {
@@ -29,9 +32,10 @@ export async function connectAll(
     while (next < count) {
       const index = next;
       next += 1;
-      const token = secret === null ? undefined : await tokenFor(`user-${index}`, secret);
+      const token = secret === null ? undefined : await tokenFor(userOf(index), secret);
       const room = roomOf(index);
       const readyAt = chat ? (room === '' ? 'w' : 'j') : undefined;
+      const port = ports[index % ports.length] ?? 0;
       const client = new Client({ port, path: `/ws?room=${room}`, token, readyAt });
       clients[index] = client;
       await client.opened;

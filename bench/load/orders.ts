@@ -3,7 +3,8 @@ import type { Latency } from '../stats.ts';
 
 /** The server to load. */
 export type Target = {
-  port: number;
+  /** Its processes; the connections are dealt out to them in turn. */
+  ports: readonly number[];
   /** The key that its tokens are signed with; null: it wants none. */
   secret: string | null;
   /** Whether it speaks Minutebook's protocol: a session is then open when its first room is joined. */
@@ -32,6 +33,11 @@ export type Slice = {
   used: Usage;
 };
 
+export type ClosedSlice = Slice & {
+  /** Messages that came to others than their sender. */
+  deliveries: number;
+};
+
 export type OpenSlice = Slice & {
   /** Messages per second that were to be sent. */
   offered: number;
@@ -54,8 +60,12 @@ export type CrowdState = {
 
 /** What the generator can be told to do, and what it answers. */
 export type Orders = {
-  /** Each connection, in a room of its own, sends its next message when it has got its last. */
-  closed: [{ target: Target; connections: number } & Window, Slice];
+  /**
+   * Each connection sends its next message when it has got its last. `messages` counts those that came back to
+   * their senders. Neighbours share a room when there are fewer `rooms` than connections; without that, each
+   * has one of its own.
+   */
+  closed: [{ target: Target; connections: number; rooms?: number } & Window, ClosedSlice];
   /** Messages at fixed times; afterwards it waits for the answers up to `graceMs`. */
   open: [{ target: Target; connections: number; rate: number; graceMs: number } & Window, OpenSlice];
   /** One message at a time to a room; the next when every member has it. `messages` counts deliveries. */

@@ -49,35 +49,38 @@ export type IdleResult = {
   life: IdleLife | null;
 };
 
-function residentBytes(pid: number): number {
+function residentBytesOf(pid: number): number {
   const kib = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
   if (kib === undefined) throw new Error(`Process ${pid} does not tell its memory.`);
   return Number(kib) * 1_024;
 }
 
+const residentBytes = (pids: readonly number[]): number =>
+  pids.reduce((sum, pid) => sum + residentBytesOf(pid), 0);
+
 const settle = ({ options, signal }: Bench): Promise<void> =>
   delay(SETTLE_WARMUPS * options.warmup * 1_000, undefined, { signal });
 
-async function collectedBytes(bench: Bench, pid: number): Promise<number> {
-  process.kill(pid, 'SIGWINCH');
+async function collectedBytes(bench: Bench, pids: readonly number[]): Promise<number> {
+  for (const pid of pids) process.kill(pid, 'SIGWINCH');
   await settle(bench);
-  return residentBytes(pid);
+  return residentBytes(pids);
 }
 
 /** Opens the connections and leaves them open. */
 async function measureMemory(
   bench: Bench,
-  { target, pid }: RunningArm,
+  { target, pids }: RunningArm,
   generator: Generator,
 ): Promise<Memory> {
   const { idle: connections } = bench.options;
   await generator.do('hold', { target, connections: FIRST_CONNECTIONS });
   await generator.do('release', null);
-  const empty = await collectedBytes(bench, pid);
+  const empty = await collectedBytes(bench, pids);
   const { seconds } = await generator.do('hold', { target, connections });
   await settle(bench);
-  const full = residentBytes(pid);
-  return { empty, full, collected: await collectedBytes(bench, pid), openSeconds: seconds };
+  const full = residentBytes(pids);
+  return { empty, full, collected: await collectedBytes(bench, pids), openSeconds: seconds };
 }
 
 async function countEnds(url: string): Promise<Pick<IdleLife, 'connected' | 'disconnected' | 'left'>> {

@@ -21,7 +21,7 @@ export type Bench = {
 };
 
 export const watchedOf = ({ postgres }: Bench, server: RunningArm): Watched => ({
-  server: server.pid,
+  servers: server.pids,
   postgres: postgres.pid,
 });
 

@@ -77,6 +77,25 @@ test('a tiny run measures everything, says so, and leaves nothing behind', {
   for (const { arm, slices } of results.fanout)
     for (const slice of slices) checkSlice(slice, `fanout, ${arm}`);
 
+  t.same(
+    results.instances.map(({ instances, rooms, slices }) => [instances, rooms, slices.length]),
+    [
+      [1, 50, 1],
+      [2, 50, 1],
+      [1, 10, 1],
+      [2, 10, 1],
+    ],
+  );
+  for (const { instances, rooms, slices } of results.instances) {
+    const what = `instances, ${instances} with ${rooms} rooms`;
+    for (const slice of slices) {
+      checkSlice(slice, what);
+      if (rooms === 50) t.equal(slice.deliveries, 0, what);
+      // To four others it goes, to hardly more than one of them on the sender’s own; a few messages prove nothing.
+      else t.ok(slice.messages < 200 || slice.deliveries > 2 * slice.messages, what);
+    }
+  }
+
   const { snapshot, idle } = results;
   t.equal(snapshot?.before.length, 1);
   t.equal(snapshot?.end.length, 1);
@@ -99,7 +118,7 @@ test('a tiny run measures everything, says so, and leaves nothing behind', {
   t.equal(results.stopped, null);
   t.match(results.postgres.settings, { fsync: 'on', synchronous_commit: 'on', max_connections: '100' });
   t.match(results.machine.node, /^v24/);
-  t.equal(results.verdicts.length, 7);
+  t.equal(results.verdicts.length, 9);
   const judged = results.verdicts.map(({ measured }) => measured !== null);
   t.same(
     [0, 1, 3, 6].map((row) => judged[row]),

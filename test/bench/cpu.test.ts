@@ -1,7 +1,14 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { test } from 'tap';
-import { cpuWithChildren, parseMachineStat, parseStat, processOf, usedBetween } from '../../bench/cpu.ts';
+import {
+  cpuWithChildren,
+  parseMachineStat,
+  parseStat,
+  processOf,
+  readUsage,
+  usedBetween,
+} from '../../bench/cpu.ts';
 
 test('a line of /proc/PID/stat is read, whatever the process is called', async (t) => {
   const rest = 'S 42 10 10 0 -1 4194560 100 200 0 0 123 45 67 8 20 0 1 0 99 1000 200 18446744073709551615';
@@ -23,6 +30,13 @@ test('children that have ended count with their parent', async (t) => {
   await promisify(execFile)(process.execPath, ['-e', spin]);
   const byChild = cpuWithChildren(process.pid) - before - (processOf(process.pid).own - own);
   t.ok(byChild >= 100_000, `${byChild} µs`);
+});
+
+test('a server of several processes has used what all of them have', async (t) => {
+  const before = processOf(process.pid).own;
+  const { server } = readUsage({ servers: [process.pid, process.pid], postgres: null });
+  t.ok(before > 0);
+  t.ok(server >= 2 * before && server <= 2 * processOf(process.pid).own, `${server} µs`);
 });
 
 test('of a process that is not there, there is no CPU', async (t) => {

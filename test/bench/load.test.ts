@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { type Test, test } from 'tap';
-import { WebSocketServer } from 'ws';
-import { closed } from '../../bench/load/closed.ts';
+import { type WebSocket, WebSocketServer } from 'ws';
+import { closed, sentBy } from '../../bench/load/closed.ts';
 import { closeAll, connectAll } from '../../bench/load/connect.ts';
 import { clientFrame, FrameReader, TEXT } from '../../bench/load/frames.ts';
 import { open } from '../../bench/load/open.ts';
@@ -105,7 +105,7 @@ async function serve(
   return (server.address() as AddressInfo).port;
 }
 
-const watched = { server: process.pid, postgres: null };
+const watched = { servers: [process.pid], postgres: null };
 
 test('what the load sends is what a WebSocket server understands', async (t) => {
   const texts: string[] = [];
@@ -113,7 +113,7 @@ test('what the load sends is what a WebSocket server understands', async (t) => 
     texts.push(text);
     reply(text);
   });
-  const target = { port, secret: null, chat: false };
+  const target = { ports: [port], secret: null, chat: false };
   const slice = await closed({ target, connections: 2, warmMs: 20, ms: 100, watched });
   t.ok(slice.messages > 0);
   t.ok(slice.latency.p50 > 0 && slice.latency.p50 <= slice.latency.p99);
@@ -125,16 +125,61 @@ test('what the load sends is what a WebSocket server understands', async (t) => 
   t.equal(new Set(texts).size, 2);
 });
 
+test('a message is its sender’s, and not of one whose name begins like theirs', async (t) => {
+  const frame = (user_id: string): Buffer =>
+    Buffer.from(`rest{"type":"message","room":"own-1","user_id":"${user_id}","text":"x"}more`);
+  const isOwn = (user_id: string): boolean => sentBy('user-1')(frame(user_id), 4, frame(user_id).length - 4);
+  t.equal(isOwn('user-1'), true);
+  t.equal(isOwn('user-10'), false);
+  t.equal(isOwn('user-2'), false);
+  const bytes = frame('user-1');
+  t.equal(sentBy('user-1')(bytes, bytes.length - 4, bytes.length), false, 'another frame of the same piece');
+});
+
+test('a closed loop in shared rooms spreads them over all processes, and goes by a sender’s own messages', async (t) => {
+  const rooms = new Map<string, { socket: WebSocket; at: number }[]>();
+  const ports: number[] = [];
+  for (const at of [0, 1]) {
+    const server = new WebSocketServer({ port: 0, host: '127.0.0.1' });
+    t.teardown(() => server.close());
+    server.on('connection', (socket, { url }) => {
+      const room = url?.split('=')[1] ?? '';
+      const members = rooms.get(room) ?? [];
+      rooms.set(room, [...members, { socket, at }]);
+      socket.on('message', (data) => {
+        const user_id = `user-${/connection (\d+)/.exec(data.toString())?.[1]}`;
+        const frame = JSON.stringify({ type: 'message', room, user_id, text: 'x' });
+        for (const { socket: one } of rooms.get(room) ?? []) one.send(frame);
+      });
+    });
+    await once(server, 'listening');
+    ports.push((server.address() as AddressInfo).port);
+  }
+  const target = { ports, secret: null, chat: false };
+  const slice = await closed({ target, connections: 24, rooms: 2, warmMs: 20, ms: 200, watched });
+  t.equal(rooms.size, 2);
+  for (const [room, members] of rooms) {
+    t.equal(members.length, 12, room);
+    t.equal(members.filter(({ at }) => at === 0).length, 6, room);
+  }
+  t.ok(slice.messages > 0);
+  t.ok(slice.latency.count <= slice.messages);
+  // Eleven others in each room, but for what was under way at the beginning and at the end: a message of each
+  // connection, to eleven others.
+  const difference = Math.abs(slice.deliveries - 11 * slice.messages);
+  t.ok(difference <= 2 * 24 * 11, `${slice.messages} messages, ${slice.deliveries} to others`);
+});
+
 test('a closed loop fails when a message is refused, or the server goes away', async (t) => {
   const order = { connections: 1, warmMs: 1_000, ms: 1_000, watched };
   const refusing = await serve(t, (_, reply) => reply('{"type":"error","code":"rate_limited"}'));
   await t.rejects(
-    closed({ target: { port: refusing, secret: null, chat: false }, ...order }),
+    closed({ target: { ports: [refusing], secret: null, chat: false }, ...order }),
     /rate_limited/,
   );
   const leaving = await serve(t, (_text, _reply, leave) => leave());
   await t.rejects(
-    closed({ target: { port: leaving, secret: null, chat: false }, ...order }),
+    closed({ target: { ports: [leaving], secret: null, chat: false }, ...order }),
     /closed a connection/,
   );
 });
@@ -150,7 +195,7 @@ test('an open loop counts the waiting from the time a message was due', async (t
     }
     reply(text);
   });
-  const target = { port, secret: null, chat: false };
+  const target = { ports: [port], secret: null, chat: false };
   const slice = await open({
     target,
     connections: 4,
@@ -168,7 +213,7 @@ test('an open loop counts the waiting from the time a message was due', async (t
 
 test('what is never answered counts with the time it waited', async (t) => {
   const port = await serve(t, () => {});
-  const target = { port, secret: null, chat: false };
+  const target = { ports: [port], secret: null, chat: false };
   const slice = await open({ target, connections: 2, rate: 100, graceMs: 100, warmMs: 0, ms: 200, watched });
   t.equal(slice.unanswered, 20);
   t.equal(slice.latency.count, 20);
@@ -181,7 +226,7 @@ test('a refused handshake is told with the server’s answer', async (t) => {
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
   await t.rejects(
-    connectAll({ port, secret: null, chat: false }, 3, () => ''),
+    connectAll({ ports: [port], secret: null, chat: false }, 3, () => ''),
     /refused: HTTP\/1.1 401/,
   );
 });
@@ -193,7 +238,7 @@ test('connections are closed in good order', async (t) => {
   server.on('connection', (socket) => ends.push(once(socket, 'close') as Promise<[number]>));
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
-  const clients = await connectAll({ port, secret: null, chat: false }, 3, () => '');
+  const clients = await connectAll({ ports: [port], secret: null, chat: false }, 3, () => '');
   await closeAll(clients);
   const codes = (await Promise.all(ends)).map(([code]) => code);
   t.same(codes, [1000, 1000, 1000]);

@@ -77,7 +77,7 @@ test('writing beside a snapshot is held against the mean of before and after', a
 });
 
 const memory = (full: number) => ({ empty: 1_000, full, collected: full, openSeconds: 1 });
-const nothing = { write: [], fanout: [], idle: null, snapshot: null };
+const nothing = { write: [], fanout: [], instances: [], idle: null, snapshot: null };
 type Measured = Parameters<typeof judge>[0];
 
 test('what was measured is held against the bounds', async (t) => {
@@ -94,6 +94,12 @@ test('what was measured is held against the bounds', async (t) => {
       { arm: 'ws', members: 1_000, slices: [slice(10)] },
       { arm: 'minutebook', members: 1_000, slices: [slice(9)] },
     ],
+    instances: [
+      { instances: 1, rooms: 50, slices: [slice(100), slice(10)] },
+      { instances: 2, rooms: 50, slices: [slice(90), slice(9)] },
+      { instances: 1, rooms: 10, slices: [slice(100)] },
+      { instances: 2, rooms: 10, slices: [slice(79)] },
+    ],
     idle: {
       connections: 10,
       memory: [
@@ -107,18 +113,21 @@ test('what was measured is held against the bounds', async (t) => {
   const verdicts = judge(measured);
   t.same(
     verdicts.map(({ measured: one }) => one?.median),
-    [40, 1 / 40, 2.5, 0.4, 0.79, 1.1, 0.9],
+    [40, 1 / 40, 2.5, 0.4, 0.79, 1.1, 0.9, 0.9, 0.79],
   );
   const standings = verdictTable(verdicts)
     .split('\n')
     .slice(2)
     .map((line) => line.split('|').at(-2)?.trim());
-  t.same(standings, ['met', 'met', 'NOT MET', 'met', 'NOT MET', 'aim reached', 'aim reached']);
+  t.same(standings, [
+    ...['met', 'met', 'NOT MET', 'met', 'NOT MET', 'aim reached', 'aim reached'],
+    ...['met', 'NOT MET'],
+  ]);
 });
 
 test('what was not measured is not met either', async (t) => {
   const verdicts = judge(nothing as unknown as Measured);
-  t.equal(verdicts.length, 7);
+  t.equal(verdicts.length, 9);
   t.ok(verdicts.every(({ measured }) => measured === null));
   t.notMatch(verdictTable(verdicts), /NOT MET|\bmet\b/);
 });
