@@ -9,6 +9,8 @@ import type { Database } from './tables.ts';
 const MIB = 1024 * 1024;
 /** A page ends early, never empty, when its messages and details weigh more than this. */
 const MAX_PAGE_BYTES = 4 * MIB;
+/** What an event weighs in a page. */
+const weight = sql`(coalesce(octet_length(message), 0) + coalesce(pg_column_size(details), 0))`;
 /** Where `total` stops counting. */
 export const MAX_TOTAL = 10_000;
 
@@ -178,7 +180,6 @@ export async function listEvents(
   limit: number,
 ): Promise<Page> {
   const direction = sql.raw(order);
-  const weight = sql`(coalesce(octet_length(message), 0) + coalesce(pg_column_size(details), 0))`;
   const page = matching(db, filter, range)
     .selectAll()
     .orderBy('seq', order)
@@ -233,7 +234,16 @@ export async function getEvent(db: Db, seq: number): Promise<AuditEvent | undefi
 
 /** Committed events from a seq on, in order, at most `limit` and no more than a page weighs: what the tail reads. */
 export async function eventsFrom(db: Db, from: number, limit: number): Promise<AuditEvent[]> {
-  return (await listEvents(db, {}, { from, to: Number.MAX_SAFE_INTEGER }, 'asc', limit)).events;
+  // Prepared: it runs after every batch of another instance, and to plan it takes longer than to execute it.
+  const { rows } = await sql<EventRow>`/* tail_read */
+    select seq, ${utc(sql.ref('timestamp'))} as timestamp, ${utc(sql.ref('occurred_at'))} as occurred_at, action,
+      user_id, message, room, session_id, target_user_id, instance, ip, erased_by, details
+    from (
+      select *, sum(${weight}) over (order by seq) - ${weight} as bytes_before
+      from (select * from public.audit_event where seq >= ${from} order by seq limit ${limit}) page
+    ) weighed
+    where bytes_before < ${sql.lit(MAX_PAGE_BYTES)} order by seq`.execute(db);
+  return rows.map(toEvent);
 }
 
 /** The messages of a room in a range of seq, oldest first, at most `limit`: what `since` replays. */

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 
 const CHANNEL = 'minutebook';
@@ -5,6 +6,8 @@ const CHANNEL = 'minutebook';
 const CHECK_MS = 10_000;
 const CHECK_TIMEOUT_MS = 5_000;
 const RECONNECT_MS = 1_000;
+/** Each NOTIFY wakes every instance up; what happens in between is told by the next one. */
+const TELL_MS = 5;
 /** What others wrote lately says that there are others, before the next renewal of the lease does. */
 const HEARD_MS = 10_000;
 
@@ -31,7 +34,7 @@ export class Notifications {
   readonly #options: NotificationsOptions;
   #client: pg.Client | undefined;
   #timer: NodeJS.Timeout | undefined;
-  /** Whether a NOTIFY is under way; what is to be told meanwhile is told by the next one. */
+  /** Whether a NOTIFY is under way or has only just been; what is to be told meanwhile is told by the next one. */
   #telling = false;
   #toTell: number | undefined;
   #heardAt = Number.NEGATIVE_INFINITY;
@@ -134,6 +137,7 @@ export class Notifications {
       } catch (error) {
         this.#lose(client, error as Error);
       }
+      await delay(TELL_MS, undefined, { ref: false });
     }
     this.#telling = false;
   }
