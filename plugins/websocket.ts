@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { setTimeout as delay } from 'node:timers/promises';
 import websocketPlugin from '@fastify/websocket';
 import type { FastifyInstance } from 'fastify';
 import fp from 'fastify-plugin';
@@ -10,6 +11,8 @@ import { CodedError } from '../src/core/errors.ts';
 export const CLOSE_GRACE_MS = 1_000;
 /** How long a handshake may take, from the request to the open WebSocket or the end of the connection. */
 const HANDSHAKE_MS = 10_000;
+/** How long one that is under way when the server stops may take to be refused; it may be asking the database. */
+const LAST_HANDSHAKES_MS = 2_000;
 
 /** RFC 6455 4.1: a nonce of 16 bytes, base64-encoded. */
 const KEY = /^[+/0-9A-Za-z]{22}==$/;
@@ -54,7 +57,16 @@ export default fp(
     const noLongerWaits = (stream: Duplex): void => {
       clearTimeout(deadlines.get(stream));
       deadlines.delete(stream);
+      if (deadlines.size === 0) noneWaits?.resolve();
     };
+    /** Resolved when no handshake is under way, once the server is stopping. */
+    let noneWaits: PromiseWithResolvers<void> | undefined;
+    /** Handshakes under way are answered, but not waited for any longer than this. */
+    async function handshakesEnded(): Promise<void> {
+      if (deadlines.size === 0) return;
+      noneWaits = Promise.withResolvers();
+      await Promise.race([noneWaits.promise, delay(LAST_HANDSHAKES_MS, undefined, { ref: false })]);
+    }
     /** The bytes of connections that are closed. */
     const past = { received: 0, sent: 0 };
     function forget(this: Socket): void {
@@ -84,7 +96,7 @@ export default fp(
       // The plugin's own preClose closes without a code and waits for dead peers, and one registered elsewhere
       // would come too late.
       preClose: (done) => {
-        Promise.all(drains.map((drain) => drain()))
+        Promise.all([handshakesEnded(), ...drains.map((drain) => drain())])
           .catch((error: Error) => fastify.log.error({ err: error }, 'sessions could not be ended in order'))
           .finally(() => {
             // Handshakes that were refused, or came while the sessions were ended.
