@@ -1,5 +1,5 @@
 import type { InvariantId } from './check.ts';
-import type { Entry } from './history.ts';
+import type { Entry, LoggedEvent } from './history.ts';
 import type { Material } from './material.ts';
 
 /** One way to spoil a good history, and all the invariants that it breaks. */
@@ -31,9 +31,11 @@ export const mutations: Mutation[] = [
   {
     what: 'a message that was delivered, but is on record as something else',
     spoil: (m) => {
-      m.event('MESSAGE_SENT', ({ seq }) => seq > m.unwalked).message = 'something else';
+      const acknowledged = new Set(m.all('ok').map(({ seq }) => seq));
+      const isToBeSpoilt = ({ seq }: LoggedEvent) => seq > m.unwalked && acknowledged.has(seq);
+      m.event('MESSAGE_SENT', isToBeSpoilt).message = 'something else';
     },
-    // Acknowledged as well, and nobody sent the other text.
+    // Nobody sent the other text.
     breaks: ['I1', 'I2', 'I3'],
   },
   {
