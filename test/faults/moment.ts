@@ -33,3 +33,28 @@ export async function atNextAppend(
   proxy.cut();
   proxy.setMode('pass');
 }
+
+/**
+ * Strikes while an append holds the number, inside the database: `strike` gets the backend's process. Every append
+ * takes half a second longer from then on, until the fault is healed.
+ */
+export async function whileAppending(
+  world: World,
+  strike: (backend: number) => Promise<unknown>,
+): Promise<void> {
+  // Inside a trigger, so that it is the append itself that stands there.
+  await world.sql(`create function hold() returns trigger language plpgsql as
+    $$ begin perform pg_sleep(0.5); return null; end $$;
+    create trigger hold after insert on audit_batch for each statement execute function hold()`);
+  world.onHeal(() => world.sql('drop trigger hold on audit_batch'));
+  let backend: number | undefined;
+  await until('an append holds the number', async () => {
+    const rows = await world.sql<{ pid: number }>(
+      `select pid from pg_stat_activity
+       where wait_event = 'PgSleep' and query like '%audit_append%' and datname = current_database() limit 1`,
+    );
+    backend = rows[0]?.pid;
+    return backend !== undefined;
+  });
+  if (backend !== undefined) await strike(backend);
+}

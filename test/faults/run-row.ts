@@ -20,16 +20,19 @@ const REAPED_MS = 20_000;
 
 /** How long a fault lasts unless its row says otherwise. */
 async function untilRefused({ refusals = [] }: Row, world: World, since: number): Promise<void> {
+  const codes = (): string[] => [
+    ...world.load.answersSince('fail', since).map(({ code }) => code),
+    ...world.load
+      .answersSince('unknown', since)
+      .flatMap(({ why }) => (why === 'told' ? ['outcome_unknown'] : [])),
+  ];
   const isRefused = (): boolean => {
-    const codes = [
-      ...world.load.answersSince('fail', since).map(({ code }) => code),
-      ...world.load
-        .answersSince('unknown', since)
-        .flatMap(({ why }) => (why === 'told' ? ['outcome_unknown'] : [])),
-    ];
-    return codes.length >= 3 && refusals.some((code) => codes.includes(code));
+    const seen = codes();
+    return seen.length >= 3 && refusals.some((code) => seen.includes(code));
   };
-  await until('three senders are refused', isRefused, 20_000);
+  await until('three senders are refused', isRefused, 20_000).catch((error: Error) => {
+    throw new Error(`${error.message} with ${refusals.join(' or ')}; they were told: ${codes().join(', ')}`);
+  });
   await until('every server has said that it is not ready', () =>
     world.running.every((instance) => instance.wasUnreadySince(since)),
   );
@@ -38,11 +41,15 @@ async function untilRefused({ refusals = [] }: Row, world: World, since: number)
 /** Strikes, waits, heals; resolves with how long it took from then to the first message through. */
 async function suffer(t: Test, row: Row, world: World): Promise<number | undefined> {
   const since = performance.now();
-  await row.strike(world);
-  if (row.lasts !== undefined) await row.lasts(world, since);
-  else if (row.refusals !== undefined) await untilRefused(row, world, since);
-  await world.heal();
-  await row.heal?.(world);
+  try {
+    await row.strike(world);
+    if (row.lasts !== undefined) await row.lasts(world, since);
+    else if (row.refusals !== undefined) await untilRefused(row, world, since);
+  } finally {
+    // Whatever went wrong: the rows that follow may be on the same cluster.
+    await world.heal();
+    await row.heal?.(world);
+  }
   const healedAt = performance.now();
   await until(
     'a message is through again',

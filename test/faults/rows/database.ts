@@ -1,7 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { until } from '../../support/client.ts';
-import { childrenOf, signal } from '../cluster.ts';
-import { atNextAppend } from '../moment.ts';
+import { signal } from '../cluster.ts';
+import { atNextAppend, whileAppending } from '../moment.ts';
 import type { Row } from '../row.ts';
 
 /** What senders hear while no connection can be had, or one is lost while it had something to do. */
@@ -66,27 +65,11 @@ export const database: readonly Row[] = [
     expected: 'all instances refuse (lock time-outs, no answer); what was in doubt is resolved',
     world: { instances: 2 },
     refusals: REFUSED,
-    // Taken inside a trigger, so that it is the append itself that holds it.
-    strike: async (world) => {
-      await world.sql(`create function hold() returns trigger language plpgsql as
-        $$ begin perform pg_sleep(0.3); return null; end $$;
-        create trigger hold after insert on audit_batch for each statement execute function hold()`);
-      const holder = async (): Promise<number | undefined> => {
-        const rows = await world.sql<{ pid: number }>(
-          `select pid from pg_stat_activity where wait_event = 'PgSleep' and query like '%audit_append%' limit 1`,
-        );
-        return rows[0]?.pid;
-      };
-      await until('an append holds the number', async () => {
-        const pid = await holder();
-        if (pid !== undefined) process.kill(pid, 'SIGSTOP');
-        return pid !== undefined;
-      });
-    },
-    heal: async (world) => {
-      for (const pid of await world.cluster.pids()) signal(pid, 'SIGCONT');
-      await world.sql('drop trigger hold on audit_batch');
-    },
+    strike: (world) =>
+      whileAppending(world, async (backend) => {
+        process.kill(backend, 'SIGSTOP');
+        world.onHeal(async () => signal(backend, 'SIGCONT'));
+      }),
   },
   {
     id: '13',
@@ -94,13 +77,13 @@ export const database: readonly Row[] = [
     expected: 'refused or in doubt after 5 s, with a bounded queue; the truth when it goes on',
     refusals: ['outcome_unknown'],
     quick: true,
-    strike: async (world) => {
-      const { pid } = world.cluster;
-      process.kill(pid, 'SIGSTOP');
-      for (const child of await childrenOf(pid)) signal(child, 'SIGSTOP');
-    },
-    heal: async (world) => {
-      for (const pid of await world.cluster.pids()) signal(pid, 'SIGCONT');
-    },
+    strike: (world) =>
+      whileAppending(world, async () => {
+        const pids = await world.cluster.pids();
+        for (const pid of pids) signal(pid, 'SIGSTOP');
+        world.onHeal(async () => {
+          for (const pid of pids) signal(pid, 'SIGCONT');
+        });
+      }),
   },
 ];

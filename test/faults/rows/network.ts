@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { atNextAppend } from '../moment.ts';
+import { atNextAppend, whileAppending } from '../moment.ts';
 import { layNetwork, type Network, resetConnections, setFarEnd } from '../netns.ts';
 import type { Row } from '../row.ts';
 import type { World, WorldOptions } from '../world.ts';
@@ -14,6 +14,15 @@ const networkOf = ({ cluster }: World): Network => {
   return cluster.network;
 };
 
+/** The next append is the first that gets lost: without one under way nothing would be in doubt. */
+const appendIntoBlackHole = ({ proxy }: World, mode: 'swallow-all' | 'swallow-answers'): Promise<void> =>
+  new Promise((resolve) => {
+    proxy.onRequest('audit_append', () => {
+      proxy.setMode(mode);
+      resolve();
+    });
+  });
+
 /** Faults of the way between the servers and their database. */
 export const network: readonly Row[] = [
   {
@@ -23,7 +32,7 @@ export const network: readonly Row[] = [
     world: { proxied: true },
     refusals: ['outcome_unknown'],
     quick: true,
-    strike: async (world) => world.proxy.setMode('swallow-all'),
+    strike: (world) => appendIntoBlackHole(world, 'swallow-all'),
     // As when a firewall has forgotten the connections: the old ones stay dead, new ones work.
     heal: async (world) => {
       world.proxy.forget();
@@ -36,7 +45,7 @@ export const network: readonly Row[] = [
     expected: 'in doubt after 5 s; what was committed is acknowledged late, once',
     world: { proxied: true },
     refusals: ['outcome_unknown'],
-    strike: async (world) => world.proxy.setMode('swallow-answers'),
+    strike: (world) => appendIntoBlackHole(world, 'swallow-answers'),
     heal: async (world) => {
       world.proxy.forget();
       world.proxy.setMode('pass');
@@ -70,10 +79,11 @@ export const network: readonly Row[] = [
     needs: ['network namespaces'],
     world: behindCable,
     refusals: ['outcome_unknown'],
-    strike: async (world) => {
-      await setFarEnd(networkOf(world), 'down');
-      world.onHeal(() => setFarEnd(networkOf(world), 'up'));
-    },
+    strike: (world) =>
+      whileAppending(world, async () => {
+        await setFarEnd(networkOf(world), 'down');
+        world.onHeal(() => setFarEnd(networkOf(world), 'up'));
+      }),
   },
   {
     id: '15b',
