@@ -5,26 +5,24 @@ import type { WebSocket } from 'ws';
 import { CodedError, type ErrorCode, OutcomeUnknownError, type Receipt } from '../../src/core/errors.ts';
 import type { Draft } from '../../src/core/events.ts';
 import {
+  type ClientFrame,
   FrameError,
   frameBytes,
   type JoinFrame,
   type LeaveFrame,
   type MessageFrame,
-  parseFrame,
   type ServerFrame,
   type Since,
 } from '../../src/core/frames.ts';
 import type { AuditEvent } from '../../src/core/schemas.ts';
-import { TokenBucket } from '../../src/core/token-bucket.ts';
 import type { Audit } from '../audit/index.ts';
 import type { Principal } from '../auth.ts';
 import type { Traffic } from '../websocket.ts';
 import { type Command, Commands } from './commands.ts';
 import { Connection } from './connection.ts';
+import { Inbox } from './inbox.ts';
 import type { Outbox } from './outbox.ts';
 
-/** Frames that may wait before the socket is no longer read; TCP then slows the sender down. */
-const MAX_INBOX = 64;
 /** Messages of one session that may be on their way into the log. */
 const MAX_IN_FLIGHT = 64;
 /** Rooms that DISCONNECTED names; the details of an event have a bound. */
@@ -85,18 +83,15 @@ export class Session {
   readonly #allowedRooms: ReadonlySet<string> | undefined;
   readonly #connection: Connection;
   readonly #openedAt = performance.now();
-  readonly #bucket: TokenBucket;
   /** Rooms that the log says this session is in, in the order of joining, with the JOINED of each. */
   #rooms: Map<string, Receipt> = NO_ROOMS;
   /** Frames not yet looked at. */
-  #inbox: string[] = [];
+  readonly #inbox: Inbox;
   readonly #commands: Commands;
   #state: 'opening' | 'open' | 'closing' | 'ended' = 'opening';
   /** Set once CONNECTED is on record. */
   #connected: Receipt | undefined;
   #welcomed = false;
-  #working = false;
-  #draining = false;
   /** Called when a command is done with or the inbox is done with. */
   #waiters: (() => void)[] = [];
 
@@ -105,10 +100,9 @@ export class Session {
     this.userId = principal.userId;
     this.ip = ip;
     this.#allowedRooms = principal.rooms;
-    const { framesPerSecond } = context.limits;
-    this.#bucket = new TokenBucket(framesPerSecond, 2 * framesPerSecond, performance.now());
     this.#commands = new Commands(this);
     this.#connection = new Connection(this, { socket, stream, expiresAt: principal.expiresAt, ...context });
+    this.#inbox = new Inbox(this, this.#connection, context.limits.framesPerSecond);
   }
 
   /** The rooms that this session is in. */
@@ -134,7 +128,7 @@ export class Session {
     }
     this.#state = 'open';
     this.#wake();
-    this.#work();
+    this.#inbox.start();
   }
 
   /** Sends a frame of a room, after the replay if one is under way. */
@@ -153,7 +147,7 @@ export class Session {
    */
   cut(): void {
     if (this.#state === 'ended') return;
-    this.#inbox = [];
+    this.#inbox.clear();
     this.#connection.cut();
     this.#finishEnd(false);
   }
@@ -170,7 +164,7 @@ export class Session {
 
   /** Takes no more frames; resolves when those taken are answered, or after the time given. */
   async drain(timeoutMs: number): Promise<void> {
-    this.#draining = true;
+    this.#inbox.drain();
     await Promise.race([this.#idle(), delay(timeoutMs, undefined, { ref: false })]);
   }
 
@@ -211,9 +205,7 @@ export class Session {
 
   /** A text frame came. */
   onText(text: string): void {
-    this.#inbox.push(text);
-    if (this.#inbox.length >= MAX_INBOX) this.#connection.pause();
-    if (this.#state === 'open') this.#work();
+    this.#inbox.add(text);
   }
 
   /** A frame was refused before it could be read. */
@@ -224,7 +216,7 @@ export class Session {
 
   /** The server closes; what was received and not handled yet comes too late. */
   onClosing(): void {
-    this.#inbox = [];
+    this.#inbox.clear();
   }
 
   /** The connection is over: the close code and the reason, the peer's if it gave any, else the server's own. */
@@ -239,7 +231,7 @@ export class Session {
 
   /** Tells the client why something is not, or not known to be, on record. */
   tellError(error: unknown, ref: string | undefined): void {
-    if (!(error instanceof CodedError)) this.#context.onFault(error, this);
+    if (!(error instanceof CodedError)) this.onFault(error);
     const { code, message } =
       error instanceof CodedError ? error : new CodedError('internal', 'Something went wrong on the server.');
     this.#connection.send(
@@ -247,7 +239,7 @@ export class Session {
     );
     // Unknown is not refused: it may well be on record.
     if (code !== 'outcome_unknown') this.onRefused(code);
-    if (code === 'outcome_unknown' || code === 'audit_unavailable') this.#refuseWaiting();
+    if (code === 'outcome_unknown' || code === 'audit_unavailable') this.#inbox.refuseWaiting();
   }
 
   /** A command is finished with. */
@@ -257,74 +249,27 @@ export class Session {
 
   // ---- frames
 
-  /** Handles what is in the inbox, in order; one worker at a time. */
-  #work(): void {
-    if (this.#working) return;
-    this.#working = true;
-    for (let text = this.#inbox.shift(); text !== undefined; text = this.#inbox.shift()) {
-      if (this.#inbox.length < MAX_INBOX / 2) this.#connection.resume();
-      const waiting = this.#handle(text);
-      if (waiting !== undefined) {
-        void waiting
-          .catch((error: unknown) => this.#context.onFault(error, this))
-          .then(() => {
-            this.#working = false;
-            this.#work();
-          });
-        return;
-      }
-    }
-    this.#working = false;
-    this.#wake();
-  }
-
-  /** Handles one frame; a promise when the next frame must wait for it. */
-  #handle(text: string): Promise<unknown> | undefined {
-    try {
-      if (this.#draining)
-        throw new FrameError('overloaded', 'The server is shutting down.', this.#refIn(text));
-      if (!this.#bucket.take(performance.now())) {
-        throw new FrameError('rate_limited', 'Too many frames; wait a moment.', this.#refIn(text));
-      }
-      const frame = parseFrame(text);
-      if (this.#commands.movesInDoubt) {
-        throw new FrameError(
-          'audit_unavailable',
-          'Whether you have joined or left is not known yet; nothing was done.',
-          frame.ref,
-        );
-      }
-      if (frame.type === 'message') return this.#say(frame);
-      return frame.type === 'join' ? this.#join(frame) : this.#leave(frame);
-    } catch (error) {
-      this.tellError(error, error instanceof FrameError ? error.ref : undefined);
-      return undefined;
-    }
-  }
-
-  /**
-   * Refuses the frames that waited for one that could not be recorded: each has waited as long, and would wait
-   * once more before its sender heard anything (promise 2: an answer within 5 s).
-   */
-  #refuseWaiting(): void {
-    const waiting = this.#inbox;
-    this.#inbox = [];
-    for (const text of waiting) {
-      this.tellError(
-        new CodedError('audit_unavailable', 'The audit log cannot be written now; nothing was done.'),
-        this.#refIn(text),
+  /** The next frame, in order; a promise when the one after it must wait. */
+  onFrame(frame: ClientFrame): Promise<unknown> | undefined {
+    if (this.#commands.movesInDoubt) {
+      throw new FrameError(
+        'audit_unavailable',
+        'Whether you have joined or left is not known yet; nothing was done.',
+        frame.ref,
       );
     }
-    this.#connection.resume();
+    if (frame.type === 'message') return this.#say(frame);
+    return frame.type === 'join' ? this.#join(frame) : this.#leave(frame);
   }
 
-  /** The label of a frame that is refused unread, so that its sender knows which one it was. */
-  #refIn(text: string): string | undefined {
-    try {
-      return parseFrame(text).ref;
-    } catch (error) {
-      return (error as FrameError).ref;
-    }
+  /** An error that is nobody's but ours. */
+  onFault(error: unknown): void {
+    this.#context.onFault(error, this);
+  }
+
+  /** Every frame that came is handled. */
+  onInboxDone(): void {
+    this.#wake();
   }
 
   #say(frame: MessageFrame): Promise<void> | undefined {
@@ -397,7 +342,7 @@ export class Session {
       }
     } catch (error) {
       // In the room all the same, and that is on record; what was missed can be asked for again.
-      if (!(error instanceof CodedError)) this.#context.onFault(error, this);
+      if (!(error instanceof CodedError)) this.onFault(error);
       this.#connection.send(frameBytes({ ...joined, replayed: 0, truncated: true }));
     } finally {
       this.#ack(command.ref, receipt);
@@ -453,7 +398,7 @@ export class Session {
     await this.#until(() => this.#state !== 'opening');
     if (this.#state !== 'open') return;
     this.#state = 'closing';
-    this.#work();
+    this.#inbox.work();
     await this.#idle();
     await this.#recordEnd(code, reason);
   }
@@ -492,7 +437,7 @@ export class Session {
 
   /** Resolves when everything that was received is answered. */
   #idle(): Promise<void> {
-    return this.#until(() => this.#inbox.length === 0 && !this.#working && this.#commands.size === 0);
+    return this.#until(() => this.#inbox.isDone && this.#commands.size === 0);
   }
 
   async #until(condition: () => boolean): Promise<void> {
