@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import Fastify, { type FastifyInstance } from 'fastify';
 import auditPlugin from '../plugins/audit/index.ts';
-import auth from '../plugins/auth.ts';
+import auth from '../plugins/auth/index.ts';
 import chat from '../plugins/chat/index.ts';
 import database from '../plugins/database.ts';
 import disk from '../plugins/disk.ts';
@@ -72,7 +72,9 @@ export async function buildApp(
 }
 
 async function registerAll(app: FastifyInstance, config: Config): Promise<void> {
-  const development = config.jwtSecret === undefined;
+  const development = [config.jwtSecret, config.jwtPublicKey, config.jwksUrl].every(
+    (key) => key === undefined,
+  );
 
   await app.register(errors);
   await app.register(validation);

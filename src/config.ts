@@ -1,4 +1,4 @@
-import { isIPv4 } from 'node:net';
+import { isIP, isIPv4 } from 'node:net';
 import Type, { type Static } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { SetupError } from './core/setup-error.ts';
@@ -53,17 +53,47 @@ export const Environment = Type.Object({
       description: 'The secret of HS256 tokens, at least 32 bytes (RFC 7518 3.2). Unset: development mode.',
     }),
   ),
+  JWT_PUBLIC_KEY: Text(
+    'The public key of tokens signed by somebody else, as PEM (SPKI), or a file that holds it. Its kind decides ' +
+      'the algorithms: RS256, PS256, ES256 or EdDSA.',
+  ),
+  JWKS_URL: Type.Optional(
+    Type.String({
+      pattern: '^https?://.+',
+      description: 'Where the token issuer publishes its public keys (RFC 7517); http only on loopback.',
+    }),
+  ),
   JWT_ISSUER: Text('The `iss` that tokens must have.'),
   JWT_AUDIENCE: Text('The `aud` that tokens must have.'),
   ALLOWED_ORIGINS: Text(
     'The web origins whose pages may connect to /ws, separated by commas. Unset: the server’s own address.',
   ),
+  TRUST_PROXY: Text(
+    'The proxies whose X-Forwarded-For and X-Forwarded-Proto are believed: addresses or networks, separated by ' +
+      'commas, such as 10.0.0.0/8. Unset: nobody’s.',
+  ),
+  TLS_CERT: Text(
+    'The file of the TLS certificate chain, as PEM. With TLS_KEY the server speaks https and wss.',
+  ),
+  TLS_KEY: Text('The file of the private key of TLS_CERT, as PEM.'),
   LIMIT_FRAME_BYTES: Whole('The longest WebSocket frame, in bytes; 0: no limit.', 64 * KIB),
   LIMIT_FRAMES_PER_SECOND: Whole(
     'Frames per second and session, with bursts of twice as many; 0: no limit.',
     50,
   ),
+  LIMIT_FRAMES_PER_SECOND_USER: Whole(
+    'Frames per second of one user on one instance, with bursts of twice as many; 0: no limit.',
+    200,
+  ),
+  LIMIT_SESSIONS_PER_USER: Whole('Open sessions of one user on one instance; 0: no limit.', 20),
+  LIMIT_CONNECTIONS_PER_IP: Whole('Open WebSockets of one address on one instance; 0: no limit.', 1_000),
+  LIMIT_HANDSHAKES_PER_MINUTE_IP: Whole(
+    'WebSocket handshakes of one address in a minute; 0: no limit.',
+    2_000,
+  ),
   LIMIT_ROOMS_PER_SESSION: Whole('Rooms that one session may be in; 0: no limit.', 100),
+  LIMIT_QUERIES_PER_MINUTE: Whole('Requests of one user to the HTTP API in a minute; 0: no limit.', 300),
+  LIMIT_STREAMS_PER_USER: Whole('Live streams of one user on one instance; 0: no limit.', 20),
 });
 type Environment = Static<typeof Environment>;
 
@@ -79,17 +109,33 @@ export type Config = {
   databaseUrl: string | undefined;
   dataDir: string;
   logLevel: LogLevel;
-  /** undefined: development mode. */
+  /** The three ways to know a good token; none of them: development mode. */
   jwtSecret: string | undefined;
+  /** PEM, or the path of a file that holds it. */
+  jwtPublicKey: string | undefined;
+  jwksUrl: string | undefined;
   jwtIssuer: string | undefined;
   jwtAudience: string | undefined;
   /** undefined: the server’s own address. */
   allowedOrigins: readonly string[] | undefined;
-  limits: {
-    frameBytes: number;
-    framesPerSecond: number;
-    roomsPerSession: number;
-  };
+  /** Addresses and networks of proxies; undefined: none is trusted. */
+  trustProxy: readonly string[] | undefined;
+  /** The paths of two files; undefined: no TLS. */
+  tls: { cert: string; key: string } | undefined;
+  limits: Limits;
+};
+
+/** Bounds on what one client may take; 0 switches one off. */
+export type Limits = {
+  frameBytes: number;
+  framesPerSecond: number;
+  framesPerSecondUser: number;
+  sessionsPerUser: number;
+  connectionsPerIp: number;
+  handshakesPerMinuteIp: number;
+  roomsPerSession: number;
+  queriesPerMinute: number;
+  streamsPerUser: number;
 };
 
 const validator = Compile(Environment);
@@ -108,6 +154,22 @@ function checkOrigin(origin: string): string {
     );
   }
   return origin;
+}
+
+function checkNetwork(network: string): string {
+  const [address = '', bits, ...rest] = network.split('/');
+  const most = { 0: -1, 4: 32, 6: 128 }[isIP(address)] ?? -1;
+  const isGood = bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) >= 1 && Number(bits) <= most);
+  if (most === -1 || !isGood || rest.length > 0) {
+    throw new SetupError(`TRUST_PROXY: “${network}” is neither an address nor a network such as 10.0.0.0/8.`);
+  }
+  return network;
+}
+
+function tlsOf({ TLS_CERT: cert, TLS_KEY: key }: Environment): Config['tls'] {
+  if (cert === undefined && key === undefined) return undefined;
+  if (cert !== undefined && key !== undefined) return Object.freeze({ cert, key });
+  throw new SetupError('TLS_CERT and TLS_KEY belong together; one of them is not set.');
 }
 
 function checkPort(name: string, text: string): number {
@@ -138,11 +200,12 @@ export function readConfig(environment: Record<string, string | undefined>): Con
   }
   const env: Environment = given;
   const host = env.HOST ?? '';
-  if (env.JWT_SECRET === undefined && !isLoopback(host)) {
+  const hasKey = [env.JWT_SECRET, env.JWT_PUBLIC_KEY, env.JWKS_URL].some((key) => key !== undefined);
+  if (!hasKey && !isLoopback(host)) {
     throw new SetupError(
       `HOST=${host} can be reached from other machines, but no key is configured, and without one anybody could ` +
-        'speak as anybody. Set JWT_SECRET (for example to the output of “openssl rand -base64 32”), or ' +
-        'HOST=127.0.0.1.',
+        'speak as anybody. Set JWT_SECRET (for example to the output of “openssl rand -base64 32”), ' +
+        'JWT_PUBLIC_KEY or JWKS_URL, or HOST=127.0.0.1.',
     );
   }
   const port = checkPort('PORT', env.PORT ?? '');
@@ -161,13 +224,23 @@ export function readConfig(environment: Record<string, string | undefined>): Con
     dataDir: env.DATA_DIR ?? '',
     logLevel: env.LOG_LEVEL as LogLevel,
     jwtSecret: env.JWT_SECRET,
+    jwtPublicKey: env.JWT_PUBLIC_KEY,
+    jwksUrl: env.JWKS_URL,
     jwtIssuer: env.JWT_ISSUER,
     jwtAudience: env.JWT_AUDIENCE,
     allowedOrigins: env.ALLOWED_ORIGINS?.split(',').map((origin) => checkOrigin(origin.trim())),
+    trustProxy: env.TRUST_PROXY?.split(',').map((proxy) => checkNetwork(proxy.trim())),
+    tls: tlsOf(env),
     limits: Object.freeze({
       frameBytes: Number(env.LIMIT_FRAME_BYTES),
       framesPerSecond: Number(env.LIMIT_FRAMES_PER_SECOND),
+      framesPerSecondUser: Number(env.LIMIT_FRAMES_PER_SECOND_USER),
+      sessionsPerUser: Number(env.LIMIT_SESSIONS_PER_USER),
+      connectionsPerIp: Number(env.LIMIT_CONNECTIONS_PER_IP),
+      handshakesPerMinuteIp: Number(env.LIMIT_HANDSHAKES_PER_MINUTE_IP),
       roomsPerSession: Number(env.LIMIT_ROOMS_PER_SESSION),
+      queriesPerMinute: Number(env.LIMIT_QUERIES_PER_MINUTE),
+      streamsPerUser: Number(env.LIMIT_STREAMS_PER_USER),
     }),
   });
 }

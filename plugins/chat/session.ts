@@ -16,7 +16,7 @@ import {
 } from '../../src/core/frames.ts';
 import type { AuditEvent } from '../../src/core/schemas.ts';
 import type { Audit } from '../audit/index.ts';
-import type { Principal } from '../auth.ts';
+import type { Principal } from '../auth/index.ts';
 import type { Traffic } from '../websocket.ts';
 import { type Command, Commands } from './commands.ts';
 import { Connection } from './connection.ts';

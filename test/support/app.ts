@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { FastifyInstance } from 'fastify';
 import type { Test } from 'tap';
-import type { Scope } from '../../plugins/auth.ts';
+import type { Scope } from '../../plugins/auth/index.ts';
 import { buildApp } from '../../src/app.ts';
 import { readConfig } from '../../src/config.ts';
 import type { AuditEvent, AuditPage, Problem } from '../../src/core/schemas.ts';

@@ -1,5 +1,5 @@
 import { SignJWT } from 'jose';
-import type { Scope } from '../../plugins/auth.ts';
+import type { Scope } from '../../plugins/auth/index.ts';
 import { SECRET } from './app.ts';
 
 /** A token that a server with the tests' JWT_SECRET takes. */

@@ -2,9 +2,9 @@ import { isIP } from 'node:net';
 import type { FastifyInstance, FastifyRequest, onRequestAsyncHookHandler } from 'fastify';
 import fp from 'fastify-plugin';
 import { type JWTPayload, errors as joseErrors, jwtVerify, SignJWT } from 'jose';
-import { isLoopback } from '../src/config.ts';
-import { CodedError } from '../src/core/errors.ts';
-import { isName } from '../src/core/text.ts';
+import { isLoopback } from '../../src/config.ts';
+import { CodedError } from '../../src/core/errors.ts';
+import { isName } from '../../src/core/text.ts';
 
 export type Scope = 'chat' | 'audit:read' | 'admin';
 
@@ -29,12 +29,20 @@ export type Principal = {
   expiresAt: number | undefined;
 };
 
+/** Looks at who was let in by their token and may still refuse them. @throws CodedError */
+export type Guard = (principal: Principal, request: FastifyRequest) => void | Promise<void>;
+
 export type Auth = {
   development: boolean;
   /** A hook that lets only bearers of a scope pass: 401 without a valid token, 403 without the scope. */
   requireScope: (scope: Scope) => onRequestAsyncHookHandler;
   /** Who wants to open a WebSocket. @throws CodedError */
   authenticateSocket: (request: FastifyRequest, developmentUser: string | undefined) => Promise<Principal>;
+  /**
+   * Asks a guard about everybody whose token is good, also for sockets: after the scope, in the order in which
+   * guards were added.
+   */
+  addGuard: (guard: Guard) => void;
   /** Signs a token with the server’s own secret. */
   issueToken: (userId: string, scopes: readonly Scope[], lifetime: string) => Promise<string>;
 };
@@ -102,6 +110,14 @@ export default fp(
   async function auth(fastify: FastifyInstance, options: AuthOptions) {
     const { secret, issuer, audience, development } = options;
     fastify.decorateRequest('principal', null);
+    const guards: Guard[] = [];
+
+    /** Lets in whoever has the scope and whom no guard refuses. */
+    async function admit(principal: Principal, scope: Scope, request: FastifyRequest): Promise<Principal> {
+      if (!principal.scopes.has(scope)) throw new CodedError('forbidden', `This needs the scope “${scope}”.`);
+      for (const guard of guards) await guard(principal, request);
+      return principal;
+    }
 
     async function verify(token: string): Promise<Principal> {
       try {
@@ -128,10 +144,6 @@ export default fp(
         throw unauthenticated('This needs an Authorization header with a bearer token.');
       request.principal = await verify(token);
       return request.principal;
-    }
-
-    function checkScope(principal: Principal, scope: Scope): void {
-      if (!principal.scopes.has(scope)) throw new CodedError('forbidden', `This needs the scope “${scope}”.`);
     }
 
     /** Origins of our own address, under every name that loopback has. */
@@ -172,18 +184,19 @@ export default fp(
           rooms: undefined,
           expiresAt: undefined,
         };
-        return request.principal;
+        return admit(request.principal, 'chat', request);
       }
-      const principal = await authenticate(request);
-      checkScope(principal, 'chat');
-      return principal;
+      return admit(await authenticate(request), 'chat', request);
     }
 
     if (development) fastify.addHook('onRequest', requireLoopbackName);
 
     fastify.decorate('auth', {
       development,
-      requireScope: (scope) => async (request) => checkScope(await authenticate(request), scope),
+      requireScope: (scope) => async (request) => {
+        await admit(await authenticate(request), scope, request);
+      },
+      addGuard: (guard) => guards.push(guard),
       authenticateSocket,
       issueToken: (userId, scopes, lifetime) => {
         const token = new SignJWT({ scope: scopes.join(' ') })
