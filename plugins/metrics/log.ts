@@ -48,6 +48,9 @@ export function measureLog(fastify: FastifyInstance, instruments: Instruments): 
     observeBatch(events.length);
     committed = (events.at(-1)?.seq ?? -1) + 1;
   });
+  audit.onNewEpoch(() => {
+    committed = 0;
+  });
   audit.onAttempt(({ ms, failure }) => {
     if (failure === null) observeCommit(ms / 1_000);
     else failures[failure] += 1;

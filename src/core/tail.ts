@@ -143,18 +143,19 @@ export class Tail {
   }
 
   async #readOn(): Promise<void> {
-    let progressed = true;
-    while (!this.#closed && (this.#lookFurther || (progressed && this.#next < this.#target))) {
+    let isWorthIt = true;
+    while (!this.#closed && (this.#lookFurther || (isWorthIt && this.#next < this.#target))) {
       const looking = this.#lookFurther;
+      const [next, target] = [this.#next, this.#target];
       this.#lookFurther = false;
-      progressed = false;
       while (looking || this.#next < this.#target) {
         const events = await this.#read(this.#next, this.#gap());
         // A page may be short because its events are heavy; only an empty one is the end.
         if (this.#closed || events.length === 0) break;
-        progressed = true;
         this.#append(events);
       }
+      // A hint may have come while a read was under way that began too early to see what it told of.
+      isWorthIt = this.#next > next || this.#target > target;
     }
     // Who could not read what it missed tries again.
     this.#pumpAll();

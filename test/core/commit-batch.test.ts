@@ -523,6 +523,70 @@ test('the innocent parts of a batch survive further faults', async (t) => {
   t.strictSame(store.messages, ['a', 'b', 'd']);
 });
 
+test('while one half of a batch is in doubt, the other is refused in time, and not sent later', async (t) => {
+  const { store, callers, commit } = setup(t);
+  // The batch is refused for one event; its innocent half is then written, and the database says no more.
+  store.faults = [works, silentAfterEffect];
+  const { promise: back, resolve: comeBack } = Promise.withResolvers<void>();
+  store.beforeResolve = [() => back];
+  const waiting = callers('a', 'b', 'guilty c', 'd');
+  const done = commit(waiting);
+  await until('all have an answer', () => waiting.every(({ answers }) => answers.length > 0));
+  t.strictSame(
+    waiting.map(({ code }) => code),
+    ['outcome_unknown', 'outcome_unknown', 'audit_unavailable', 'audit_unavailable'],
+  );
+  comeBack();
+  await done;
+  t.match(await Promise.all(waiting.slice(0, 2).map(settledOf)), [{ seq: 0 }, { seq: 1 }]);
+  t.strictSame(store.messages, ['a', 'b'], 'what was refused is not on record');
+  t.equal(store.attempts.length, 2);
+});
+
+test('a batch that is refused for its data after an attempt in doubt is looked up, not split', async (t) => {
+  const { store, callers, commit } = setup(t, { deadlineMs: LONG_MS });
+  // Written, and then refused, as by a check that somebody has added in between.
+  store.faults = [lostAfterEffect, () => fail('item')];
+  const waiting = callers('a', 'b');
+  await commit(waiting);
+  t.strictSame(
+    waiting.map(({ code }) => code),
+    ['outcome_unknown', 'outcome_unknown'],
+  );
+  t.match(await Promise.all(waiting.map(settledOf)), [{ seq: 0 }, { seq: 1 }]);
+  t.strictSame(store.messages, ['a', 'b'], 'once');
+});
+
+test('numbers that named other events before the batch was sent are not shown: the log was put back', async (t) => {
+  let known = 0;
+  let rewound = 0;
+  const { store, committed, callers, commit } = setup(t, {
+    deadlineMs: LONG_MS,
+    known: () => known,
+    onRewound: () => {
+      rewound += 1;
+    },
+  });
+  await commit(callers('a', 'b'));
+  known = 2;
+  // Others may commit, and be seen, between an attempt and its retry; they come after it.
+  store.faults = [
+    (apply) => {
+      apply();
+      known = 9;
+      return fail('unknown');
+    },
+  ];
+  await commit(callers('c'));
+  t.equal(rewound, 0);
+  t.equal(committed.length, 2);
+  const [late] = callers('d') as [Caller];
+  await commit([late]);
+  t.equal(rewound, 1, 'the 9 that are known are not there');
+  t.equal(committed.length, 2, 'nobody is shown it');
+  t.match(late.answer, { seq: 3 }, 'but it is on record, and who recorded it is told the truth');
+});
+
 test('a process that gives up answers at once, with what it knows', async (t) => {
   for (const [fault, code] of [
     [notApplied, 'audit_unavailable'],

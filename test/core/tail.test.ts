@@ -290,6 +290,30 @@ test('hints that come during a read make one more, and what they told of is foun
   );
 });
 
+test('a hint that tells how far the log goes is not lost in a read that began before it', async (t) => {
+  const log: AuditEvent[] = [];
+  const gates: PromiseWithResolvers<void>[] = [];
+  const { tail, follow } = setup({
+    // As a database answers: with what was there when it was asked.
+    read: async (from, limit) => {
+      const page = log.slice(from, from + limit);
+      const gate = Promise.withResolvers<void>();
+      gates.push(gate);
+      await gate.promise;
+      return page;
+    },
+  });
+  const seen = follow();
+  const looking = tail.wake();
+  log.push(...eventsBetween(0, 3));
+  void tail.wake(3);
+  gates[0]?.resolve();
+  await until('it has read again', () => gates.length === 2);
+  gates[1]?.resolve();
+  await looking;
+  t.strictSame(seen, [0, 1, 2]);
+});
+
 test('a failed read is told, and the next hint reads again, with nothing skipped', async (t) => {
   const { tail, fault, errors, commitTo, follow } = setup();
   const seen = follow();

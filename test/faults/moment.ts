@@ -1,8 +1,19 @@
 import { until } from '../support/client.ts';
+import type { Mode } from '../support/proxy.ts';
 import type { World } from './world.ts';
 
 /** A fault strikes before the database has done what it was asked for, or after it has, but before it said so. */
 export type Moment = 'before' | 'after';
+
+/** Sets the proxy's mode when the next append is asked for: that one is the first to be treated so. */
+export async function setModeAtNextAppend({ proxy }: World, mode: Mode): Promise<void> {
+  let asked = false;
+  proxy.onRequest('audit_append', () => {
+    proxy.setMode(mode);
+    asked = true;
+  });
+  await until('an append is asked for', () => asked);
+}
 
 /**
  * Strikes while an append is under way: `before`, with the request held in the proxy; `after`, with the batch
@@ -14,12 +25,7 @@ export async function atNextAppend(
   strike: () => Promise<unknown>,
 ): Promise<void> {
   const { proxy } = world;
-  const { promise: asked, resolve } = Promise.withResolvers<void>();
-  proxy.onRequest('audit_append', () => {
-    proxy.setMode('hold');
-    resolve();
-  });
-  await asked;
+  await setModeAtNextAppend(world, 'hold');
   if (moment === 'after') {
     const [last] = await world.sql<{ seq: string }>('select max(first_seq) as seq from audit_batch');
     proxy.setMode('swallow-answers');
@@ -46,7 +52,11 @@ export async function whileAppending(
   await world.sql(`create function hold() returns trigger language plpgsql as
     $$ begin perform pg_sleep(0.5); return null; end $$;
     create trigger hold after insert on audit_batch for each statement execute function hold()`);
-  world.onHeal(() => world.sql('drop trigger hold on audit_batch'));
+  // To drop the trigger would mean to wait for a lock, and who is back would be counted from after that.
+  world.onHeal(() =>
+    world.sql(`create or replace function hold() returns trigger language plpgsql as
+      $$ begin return null; end $$`),
+  );
   let backend: number | undefined;
   await until('an append holds the number', async () => {
     const rows = await world.sql<{ pid: number }>(

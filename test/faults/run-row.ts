@@ -59,6 +59,10 @@ async function suffer(t: Test, row: Row, world: World): Promise<number | undefin
   const recovered = (world.load.firstAcknowledgedSince(healedAt) ?? 0) - healedAt;
   const bound = row.recoversInMs ?? RECOVERY_MS;
   t.ok(recovered <= bound, `the next message is through within ${bound} ms: ${Math.round(recovered)} ms`);
+  if (row.certain === true) {
+    const told = world.load.answersSince('unknown', since).filter(({ why }) => why === 'told');
+    t.strictSame(told, [], 'nobody was told that the outcome is unknown');
+  }
   await row.afterwards?.(world, since);
   return recovered;
 }

@@ -121,6 +121,35 @@ test('a log that is put back while the server runs: open sessions are cut, and i
   );
 });
 
+test('a log that is put back and overtaken before the next renewal: nobody is told of numbers that were given before', async (t) => {
+  const server = await build(t);
+  const alice = await connect(t, server, 'alice');
+  const { epoch, seq } = await alice.next('welcome');
+  for (const text of ['one', 'two', 'three']) await alice.ask({ type: 'message', text });
+  const before = alice.frames.length;
+  await putBack(server.databaseUrl, seq + 2);
+  // Batch after batch, so that the log soon goes further than it ever did.
+  const say = setInterval(() => alice.send({ type: 'message', text: 'again', ref: 'again' }), 5);
+  await alice.closed;
+  clearInterval(say);
+  t.strictSame(
+    alice.frames.slice(before).filter(({ type }) => type !== 'error'),
+    [],
+    'of the new events under old numbers',
+  );
+  await until('it has a new epoch', async () => {
+    const answer = await server.get('/health/ready');
+    return answer.status === 200 && ((await answer.json()) as { epoch: string }).epoch !== epoch;
+  });
+  const begun = (await server.events('action=EPOCH_STARTED')).at(-1)?.seq ?? 0;
+  const again = await server.events('action=MESSAGE_SENT');
+  t.ok(again.length > 0, 'what was recorded is on record');
+  t.ok(
+    again.every((event) => event.seq < begun),
+    'in the old epoch, that is over',
+  );
+});
+
 test('a DATA_DIR that cannot hold it stops nothing', async (t) => {
   const DATA_DIR = await temporaryFolder(t);
   await mkdir(join(DATA_DIR, SEEN));
