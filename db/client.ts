@@ -4,7 +4,7 @@ import type { Database } from './tables.ts';
 
 export type Db = Kysely<Database>;
 
-export type Purpose = 'write' | 'tail' | 'read' | 'migrate';
+export type Purpose = 'write' | 'tail' | 'read' | 'handshake' | 'migrate';
 
 export type ClientOptions = {
   url: string;
@@ -25,6 +25,8 @@ const purposes = {
   // One connection that no query of an administrator can take.
   tail: { max: 1, statement_timeout: 5_000, lock_timeout: 1_000, query_timeout: 6_000 },
   read: { max: 4, statement_timeout: 5_000, lock_timeout: 1_000, query_timeout: 6_000 },
+  // Neither waits for an auditor's query, nor can a flood of handshakes keep the log waiting.
+  handshake: { max: 2, statement_timeout: 3_000, lock_timeout: 1_000, query_timeout: 4_000 },
   migrate: { max: 2, statement_timeout: 0, lock_timeout: 0, query_timeout: 0 },
 } as const satisfies Record<Purpose, object>;
 
