@@ -1,5 +1,5 @@
 import { CodedError } from '../../src/core/errors.ts';
-import { keysOfSet, type PublicKey } from '../../src/core/public-keys.ts';
+import { ALGORITHMS, keysOfSet, type PublicKey } from '../../src/core/public-keys.ts';
 import { TokenBucket } from '../../src/core/token-bucket.ts';
 
 const KIB = 1024;
@@ -51,6 +51,8 @@ export class IssuerKeys {
    * @throws CodedError `keys_unavailable` when only the issuer could tell, and does not answer
    */
   async find(algorithm: string, kid: string | undefined): Promise<readonly PublicKey[]> {
+    // No answer of the issuer could make these good, so it is not asked.
+    if (!ALGORITHMS.includes(algorithm)) return [];
     const matching = () =>
       this.#keys.filter(
         (key) => key.algorithms.includes(algorithm) && (kid === undefined || kid === key.kid),

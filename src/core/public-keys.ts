@@ -9,6 +9,9 @@ export type PublicKey = {
   kid: string | undefined;
 };
 
+/** Every algorithm that any such key can have. */
+export const ALGORITHMS: readonly string[] = ['RS256', 'PS256', 'ES256', 'EdDSA'];
+
 /** RFC 7518 3.3 */
 const MIN_RSA_BITS = 2_048;
 /** The most keys of one set; a token that names none is tried against each. */
