@@ -36,6 +36,7 @@ const meanings = {
   404: 'There is no such thing',
   410: 'The log no longer keeps it',
   426: 'Not a WebSocket handshake',
+  429: 'Too much at once',
   500: 'Something went wrong on the server',
   503: 'The log cannot be written or read now',
 } as const;

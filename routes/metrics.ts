@@ -1,7 +1,7 @@
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import Type from 'typebox';
-import { requireLoopbackName } from '../plugins/auth/index.ts';
+import { requireLoopbackName } from '../plugins/auth/origins.ts';
 import errors, { answerMalformed, problems } from '../plugins/errors.ts';
 import { isLoopback } from '../src/config.ts';
 import { canonicalAddress } from '../src/core/address.ts';

@@ -17,6 +17,7 @@ import auditRoutes from '../routes/audit.ts';
 import healthRoutes from '../routes/health.ts';
 import metricsRoutes from '../routes/metrics.ts';
 import sessionRoutes from '../routes/sessions.ts';
+import ticketRoutes from '../routes/ticket.ts';
 import type { Config } from './config.ts';
 import { developmentSecret } from './development.ts';
 import { loggerOptions } from './logger.ts';
@@ -88,7 +89,9 @@ async function registerAll(app: FastifyInstance, config: Config): Promise<void> 
     folder: config.databaseUrl === undefined ? join(config.dataDir, 'postgres') : undefined,
   });
   await app.register(auth, {
-    secret: new TextEncoder().encode(config.jwtSecret ?? (await developmentSecret(config.dataDir))),
+    secret: development ? await developmentSecret(config.dataDir) : config.jwtSecret,
+    publicKey: config.jwtPublicKey,
+    jwksUrl: config.jwksUrl,
     issuer: config.jwtIssuer,
     audience: config.jwtAudience,
     development,
@@ -101,6 +104,7 @@ async function registerAll(app: FastifyInstance, config: Config): Promise<void> 
   await app.register(chat, { limits: config.limits });
   await app.register(auditRoutes);
   await app.register(sessionRoutes);
+  await app.register(ticketRoutes);
   await app.register(healthRoutes);
   await app.register(metrics, { version });
   await app.register(metricsRoutes, { host: config.host, port: config.metricsPort });

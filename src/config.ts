@@ -50,7 +50,8 @@ export const Environment = Type.Object({
   JWT_SECRET: Type.Optional(
     Type.String({
       minLength: 32,
-      description: 'The secret of HS256 tokens, at least 32 bytes (RFC 7518 3.2). Unset: development mode.',
+      description:
+        'The secret of HS256 tokens, at least 32 bytes (RFC 7518 3.2). Without any key: development mode.',
     }),
   ),
   JWT_PUBLIC_KEY: Text(

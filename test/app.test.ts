@@ -17,6 +17,7 @@ const OURS = [
   'chat',
   'audit-routes',
   'session-routes',
+  'ticket-routes',
   'health-routes',
   'metrics',
   'metrics-routes',

@@ -38,7 +38,7 @@ const elsewhere: Record<string, string> = {
   'npm ci && npm test': '.ci/run',
   'npm ci':
     '.ci/run calls these very commands; npm run format and dev only change what is written or watched',
-  "npx node -e '": 'the same claims are signed in test/plugins/auth.test.ts',
+  "npx node -e '": 'the same claims are signed in test/plugins/auth/index.test.ts',
   'for name in POSTGRES_PASSWORD MINUTEBOOK_OWNER_PASSWORD MINUTEBOOK_APP_PASSWORD JWT_SECRET; do':
     'needs a Docker engine',
   'pg_dump --format=custom --file=minutebook.dump \\':

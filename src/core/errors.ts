@@ -19,6 +19,7 @@ export const errorCodes = {
   rate_limited: { status: 429, title: 'Too many requests' },
   headers_too_large: { status: 431, title: 'The headers of the request are too large' },
   internal: { status: 500, title: 'Something went wrong on the server' },
+  keys_unavailable: { status: 503, title: 'The token’s key cannot be looked up' },
   audit_unavailable: { status: 503, title: 'The audit log cannot be written' },
   outcome_unknown: { status: 503, title: 'The database has not answered' },
   overloaded: { status: 503, title: 'The server has too much to do' },

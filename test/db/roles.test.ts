@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Test, test } from 'tap';
@@ -6,6 +6,7 @@ import { makePartitions } from '../../db/append.ts';
 import { getEvent, listEvents, readCursorKey, readLogState } from '../../db/events.ts';
 import { migrate } from '../../db/migrate.ts';
 import { checkDatabase } from '../../db/self-check.ts';
+import { issueTicket, takeTicket } from '../../db/tickets.ts';
 import { joinLog, messages, openDb, pendingEvent } from '../support/log-store.ts';
 import { connection, createDatabase, query, serverUrl } from '../support/postgres.ts';
 
@@ -38,7 +39,11 @@ async function createRoles(t: Test) {
 
 test('the owner migrates, and the app’s role serves: it appends, reads and makes partitions', async (t) => {
   const { ownerUrl, appUrl } = await createRoles(t);
-  t.strictSame(await migrate(openDb(t, ownerUrl, 'migrate')), ['0001_audit_log', '0002_instances']);
+  t.strictSame(await migrate(openDb(t, ownerUrl, 'migrate')), [
+    '0001_audit_log',
+    '0002_instances',
+    '0003_tickets',
+  ]);
 
   t.strictSame(await migrate(openDb(t, appUrl, 'migrate')), [], 'what a server does at its start');
   const write = openDb(t, appUrl, 'write');
@@ -168,6 +173,41 @@ test('the app’s role can do nothing else', async (t) => {
   t.strictSame(await query(url, fingerprint), before, 'and nothing changed');
 });
 
+test('the app’s role issues and takes tickets, and sees none', async (t) => {
+  const { ownerUrl, appUrl } = await createRoles(t);
+  await migrate(openDb(t, ownerUrl, 'migrate'));
+  const db = openDb(t, appUrl, 'handshake');
+  const hash = createHash('sha256').update('a ticket').digest();
+  t.match(await issueTicket(db, hash, 'alice'), /^\d{4}-.*Z$/);
+  for (const statement of [
+    'select * from chat_ticket',
+    'select count(*) from chat_ticket',
+    'select hash from chat_ticket',
+    "insert into chat_ticket values (sha256('x'), 'mallory', now() + interval '1 day')",
+    "update chat_ticket set principal = 'mallory'",
+    'delete from chat_ticket',
+    'truncate chat_ticket',
+    'alter table chat_ticket set logged',
+    'drop table chat_ticket',
+    'copy chat_ticket to stdout',
+    'grant select on chat_ticket to public',
+    'drop function ticket_take(bytea)',
+  ]) {
+    await t.rejects(query(appUrl, statement), { code: '42501' }, statement);
+  }
+  // Temporary tables are searched first unless a function says otherwise.
+  const asApp = await connection(t, appUrl);
+  await asApp.query(
+    'create temporary table chat_ticket (hash bytea, principal text, expires_at timestamptz)',
+  );
+  await asApp.query('set search_path = pg_temp, public');
+  await asApp.query("insert into chat_ticket values ($1, 'mallory', now() + interval '1 day')", [hash]);
+  t.match(await asApp.query('select public.ticket_take($1) as principal', [hash]), {
+    rows: [{ principal: 'alice' }],
+  });
+  t.equal(await takeTicket(db, hash), null);
+});
+
 test('a stranger’s role can neither read nor execute', async (t) => {
   const { ownerUrl, url } = await createRoles(t);
   await migrate(openDb(t, ownerUrl, 'migrate'));
@@ -184,6 +224,9 @@ test('a stranger’s role can neither read nor execute', async (t) => {
     "select audit_renew('stranger', 1)",
     "select audit_leave('stranger', 1)",
     'select audit_make_partitions()',
+    'select * from chat_ticket',
+    "select ticket_issue(sha256('x'), 'stranger')",
+    "select ticket_take(sha256('x'))",
     "select audit_append('stranger', 1, 1, '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}')",
   ]) {
     await t.rejects(stranger.query(statement), { code: '42501' }, statement);

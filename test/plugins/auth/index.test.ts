@@ -1,8 +1,8 @@
 import { request } from 'node:http';
 import { SignJWT } from 'jose';
 import { test } from 'tap';
-import { build, problemIn, SECRET, type TestApp } from '../support/app.ts';
-import { connect, until } from '../support/client.ts';
+import { build, problemIn, SECRET, type TestApp } from '../../support/app.ts';
+import { connect, until } from '../../support/client.ts';
 
 type Claims = Record<string, unknown>;
 
