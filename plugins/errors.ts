@@ -32,7 +32,7 @@ export function problemOf(error: CodedError): Problem {
 const meanings = {
   400: 'A parameter is not valid',
   401: 'No valid token',
-  403: 'The token lacks the right',
+  403: 'The token lacks the right, or its user is banned',
   404: 'There is no such thing',
   410: 'The log no longer keeps it',
   426: 'Not a WebSocket handshake',

@@ -13,6 +13,21 @@ the commits, and whoever reads the log is recorded in it (\`AUDIT_READ\`).
 
 Chat itself speaks WebSocket at \`/ws\`; its frames are described in docs/websocket.md.`;
 
+/** What is looked at of a description’s operations. */
+type Operations = Record<
+  string,
+  { requestBody?: { required?: boolean; content: Record<string, { schema?: { required?: string[] } }> } }
+>;
+
+/** A body of which nothing is required may be left out; the generator calls every body required. */
+function markOptionalBodies(paths: Record<string, Operations>): void {
+  for (const { requestBody } of Object.values(paths).flatMap((operations) => Object.values(operations))) {
+    if (requestBody === undefined) continue;
+    const schemas = Object.values(requestBody.content).map(({ schema }) => schema);
+    requestBody.required = schemas.some((schema) => (schema?.required ?? []).length > 0);
+  }
+}
+
 /** OpenAPI 3.1 made from the schemas of the routes, and Swagger UI over it. */
 export default fp(
   async function openapi(fastify: FastifyInstance, { version }: OpenapiOptions) {
@@ -31,6 +46,7 @@ export default fp(
         tags: [
           { name: 'audit', description: 'The log' },
           { name: 'chat', description: 'The WebSocket' },
+          { name: 'moderation', description: 'What administrators do to users' },
           { name: 'health', description: 'Whether the server lives, and whether it can work' },
         ],
         components: {
@@ -46,6 +62,11 @@ export default fp(
         },
       },
       convertConstToEnum: false,
+      transformObject: (document) => {
+        if (!('openapiObject' in document)) return document.swaggerObject;
+        markOptionalBodies((document.openapiObject.paths ?? {}) as Record<string, Operations>);
+        return document.openapiObject;
+      },
       refResolver: {
         buildLocalReference: (json, _base, _fragment, index) =>
           typeof json.$id === 'string' ? json.$id : `def-${index}`,

@@ -37,6 +37,19 @@ function checkIntegers(values: unknown, properties: Properties): void {
   }
 }
 
+/** Refuses a body that Ajv would turn into what is asked for: a number into text, a list of one into its item. */
+function checkBody(body: unknown, properties: Properties): void {
+  if (properties === undefined || body === undefined) return;
+  if (body === null || typeof body !== 'object' || Array.isArray(body)) {
+    throw new CodedError('bad_request', 'The body must be a JSON object.');
+  }
+  for (const [name, value] of Object.entries(body)) {
+    if (properties[name]?.type === 'string' && typeof value !== 'string') {
+      throw new CodedError('invalid_parameter', `“${name}” must be text.`, { parameter: name });
+    }
+  }
+}
+
 /** Strictness that JSON Schema cannot say; runs before the schema of the route. */
 export default fp(
   async function validation(fastify: FastifyInstance) {
@@ -46,6 +59,7 @@ export default fp(
       const propertiesOf = (part: unknown) => (part as { properties?: Properties } | undefined)?.properties;
       checkIntegers(request.query, propertiesOf(schema?.querystring));
       checkIntegers(request.params, propertiesOf(schema?.params));
+      checkBody(request.body, propertiesOf(schema?.body));
     });
   },
   { name: 'validation', dependencies: ['errors'] },

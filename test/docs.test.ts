@@ -54,6 +54,8 @@ const elsewhere: Record<string, string> = {
   'npm run bench': 'test/bench/bench.test.ts, in small',
   'npm run bench -- --only write --arms minutebook,seed --connections 50 --rounds 3': 'the same',
   'cp -a data "data-$(date +%F)"': 'a copy of a folder',
+  'curl -s "http://127.0.0.1:3000/bans/mallory" -X PUT -H "Authorization: Bearer ..." \\':
+    'the same request is made in test/routes/moderation.test.ts',
 };
 const here = new Set([
   'npx wscat -c "ws://127.0.0.1:3000/ws?user=alice"',

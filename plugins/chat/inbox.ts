@@ -96,9 +96,10 @@ export class Inbox {
     this.#draining = true;
   }
 
-  /** Forgets what is waiting. */
+  /** Forgets what is waiting. What is still to come is read, for the answer to a close frame is behind it. */
   clear(): void {
     this.#waiting = [];
+    this.#source.resume();
   }
 
   /**

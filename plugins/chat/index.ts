@@ -135,10 +135,17 @@ export default fp(
       for (const room of left) tellPresence(room, presence('left', room, event), session);
     }
 
+    /** The ban of a user, who may have any number of sessions here. */
+    function expelUser(userId: string | null): void {
+      for (const session of sessions.values()) if (session.userId === userId) session.expel();
+    }
+
     function deliver(event: AuditEvent): void {
       const { action, room, session_id } = event;
       const session = session_id === null ? undefined : sessions.get(session_id);
       if (action === 'DISCONNECTED') deliverEnd(event, session);
+      if (action === 'USER_KICKED') session?.expel();
+      if (action === 'USER_BANNED') expelUser(event.target_user_id);
       if (room === null) return;
       if (action === 'MESSAGE_SENT') deliverMessage(event, room, session);
       if (action === 'JOINED') {

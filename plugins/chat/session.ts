@@ -2,7 +2,13 @@ import { randomUUID } from 'node:crypto';
 import type { Duplex } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { WebSocket } from 'ws';
-import { CodedError, type ErrorCode, OutcomeUnknownError, type Receipt } from '../../src/core/errors.ts';
+import {
+  CodedError,
+  type ErrorCode,
+  ExpelledError,
+  OutcomeUnknownError,
+  type Receipt,
+} from '../../src/core/errors.ts';
 import type { Draft } from '../../src/core/events.ts';
 import {
   type ClientFrame,
@@ -141,6 +147,11 @@ export class Session {
     this.#connection.close(code, reason);
   }
 
+  /** An administrator has ended it: the log takes nothing more that it says. */
+  expel(): void {
+    this.close(4403, 'ended by an administrator');
+  }
+
   /**
    * Cuts the connection. Its end is on record already, or will be put there by another instance: nothing that
    * happens to this session from here on is told to anybody.
@@ -240,6 +251,8 @@ export class Session {
     // Unknown is not refused: it may well be on record.
     if (code !== 'outcome_unknown') this.onRefused(code);
     if (code === 'outcome_unknown' || code === 'audit_unavailable') this.#inbox.refuseWaiting();
+    // The log knows of its end before this instance has heard of it.
+    if (error instanceof ExpelledError) this.expel();
   }
 
   /** A command is finished with. */
@@ -383,7 +396,7 @@ export class Session {
     this.#state = 'closing';
     this.#wake();
     this.tellError(error, undefined);
-    this.close(1013, 'the audit log cannot be written');
+    if (!(error instanceof ExpelledError)) this.close(1013, 'the audit log cannot be written');
     if (error instanceof OutcomeUnknownError) {
       error.settled.then(
         () => this.#recordEnd(1013, 'the audit log cannot be written'),

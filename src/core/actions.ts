@@ -64,8 +64,21 @@ export const actions = {
   },
   AUDIT_STREAMED: { description: 'Somebody followed the log live.', details: Empty },
   AUDIT_EXPORTED: { description: 'Somebody exported from the log.', details: Empty },
-  USER_KICKED: { description: 'An administrator ended a session.', details: Empty },
-  USER_BANNED: { description: 'An administrator banned a user.', details: Empty },
+  USER_KICKED: {
+    description: 'An administrator ended a session.',
+    details: Type.Object({
+      reason: Type.Union([Type.String(), Type.Null()], { description: 'As given; null: none was.' }),
+    }),
+  },
+  USER_BANNED: {
+    description: 'An administrator banned a user, or banned them anew.',
+    details: Type.Object({
+      reason: Type.String(),
+      until: Type.Union([Type.String(), Type.Null()], {
+        description: 'When it ends: RFC 3339, UTC, microseconds; null: when it is lifted.',
+      }),
+    }),
+  },
   USER_UNBANNED: { description: 'An administrator lifted a ban.', details: Empty },
   CONTENT_ERASED: { description: 'Content was erased from earlier events.', details: Empty },
   RETENTION_APPLIED: { description: 'Expired events were dropped.', details: Empty },

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { CodedError, OutcomeUnknownError, type Receipt } from './errors.ts';
+import { CodedError, ExpelledError, OutcomeUnknownError, type Receipt } from './errors.ts';
 import { type PendingEvent, placeEvent } from './events.ts';
 import type { AuditEvent } from './schemas.ts';
 
@@ -12,17 +12,21 @@ export type BatchReceipt = { first_seq: number; timestamp: string };
  * - `not_applied`: nothing was written. Try again.
  * - `unknown`: it may have been written. Try the identical batch again under its number.
  * - `fenced`: this writer's term or lease has ended; nothing was written. Take a new term.
+ * - `expelled`: it holds what an administrator has put an end to; nothing was written. Go on without that.
  */
-export const appendFailures = ['item', 'not_applied', 'unknown', 'fenced'] as const;
+export const appendFailures = ['item', 'not_applied', 'unknown', 'fenced', 'expelled'] as const;
 export type AppendFailure = (typeof appendFailures)[number];
 
 export class AppendError extends Error {
   readonly kind: AppendFailure;
+  /** Which events of the batch are `expelled`, counted from 0; else empty. */
+  readonly expelled: readonly number[];
 
-  constructor(kind: AppendFailure, message: string, cause: unknown) {
+  constructor(kind: AppendFailure, message: string, cause: unknown, expelled: readonly number[] = []) {
     super(message, { cause });
     this.name = 'AppendError';
     this.kind = kind;
+    this.expelled = expelled;
   }
 }
 
@@ -97,6 +101,7 @@ async function inTime<T>(work: Promise<T>, deadline: number): Promise<T> {
  *
  *     attempt -- committed ----------------------------------------> answer with receipts
  *        |------ item: split in two -------------------------------> attempt each half
+ *        |------ expelled: fence and look up if in doubt ----------> attempt the rest
  *        |------ anything else: the identical batch again, until the deadline
  *     deadline - no attempt in doubt -----------------------------> audit_unavailable
  *        '------ in doubt: outcome_unknown, then fence, look up --> the truth, late
@@ -171,6 +176,13 @@ export class BatchCommitter {
         return this.#split(entries, failure, deadline);
       }
       if (failure.kind === 'unknown') inDoubt = true;
+      if (failure.kind === 'expelled') {
+        // What goes on without some must not be there a second time with them, from an attempt in doubt.
+        const earlier = inDoubt ? await this.#lookUp(number, deadline) : null;
+        if (earlier === null) return this.#leaveOut(entries, failure);
+        if (!(earlier instanceof Error)) return () => this.#settle(entries, earlier, known);
+        lastError = earlier;
+      }
       if (failure.kind === 'fenced') {
         // Whatever was in doubt can no longer commit unseen: under the new term the append first looks for
         // the batch's number.
@@ -206,6 +218,15 @@ export class BatchCommitter {
       if (!(error instanceof AppendError)) throw error;
       observe?.({ ms: performance.now() - startedAt, failure: error.kind });
       return error;
+    }
+  }
+
+  /** What became of the attempts so far, of which none can commit any more; the error when nobody knows. */
+  async #lookUp(number: number, deadline: number): Promise<BatchReceipt | null | Error> {
+    try {
+      return await inTime(this.#options.store.resolve(number), deadline);
+    } catch (error) {
+      return error as Error;
     }
   }
 
@@ -249,6 +270,14 @@ export class BatchCommitter {
     clearTimeout(late);
     handOut();
     return isLate ? nothing : this.#commit(rest);
+  }
+
+  /** Goes on without the events that were refused for who sent them. */
+  #leaveOut(entries: readonly Entry[], failure: AppendError): Promise<HandOut> {
+    this.#trouble = null;
+    const expelled = new Set(failure.expelled);
+    for (const index of expelled) entries[index]?.reject(new ExpelledError(failure));
+    return this.#commit(entries.filter((_, index) => !expelled.has(index)));
   }
 
   /** Tells the senders that the outcome is unknown, then finds it out however long that takes. */

@@ -8,6 +8,7 @@ export const errorCodes = {
   invalid_cursor: { status: 400, title: 'The cursor does not belong to this query' },
   unauthenticated: { status: 401, title: 'A valid token is needed' },
   forbidden: { status: 403, title: 'Not allowed' },
+  banned: { status: 403, title: 'This user is banned' },
   origin_not_allowed: { status: 403, title: 'This origin may not connect' },
   host_not_allowed: { status: 403, title: 'This host name is not served' },
   not_found: { status: 404, title: 'There is nothing here' },
@@ -49,6 +50,14 @@ export class CodedError extends Error {
   /** The HTTP status that goes with the code. */
   get status(): number {
     return errorCodes[this.code].status;
+  }
+}
+
+/** The log takes nothing more of a session: an administrator has ended it, or its user is banned. */
+export class ExpelledError extends CodedError {
+  constructor(cause: unknown) {
+    super('forbidden', 'An administrator has ended this session; nothing was done.', { cause });
+    this.name = 'ExpelledError';
   }
 }
 

@@ -52,6 +52,8 @@ export class Tail {
   #generation = 0;
   /** When the database last answered a read, in milliseconds of the monotonic clock. */
   #readAt = performance.now();
+  /** When the read began that last found nothing more: all that was committed before is known. */
+  #endSeenAt = performance.now();
 
   constructor(options: TailOptions) {
     this.#options = options;
@@ -66,6 +68,14 @@ export class Tail {
   /** How long ago the database last answered a read, in milliseconds. */
   get readAgeMs(): number {
     return performance.now() - this.#readAt;
+  }
+
+  /**
+   * How old what is known here may be, in milliseconds: whatever was committed longer ago is known. It is no more
+   * than twice the time between two looks, unless the database does not answer or there is much to catch up with.
+   */
+  get behindMs(): number {
+    return performance.now() - this.#endSeenAt;
   }
 
   /** How many follow the log. */
@@ -111,6 +121,7 @@ export class Tail {
     this.#recentBytes = 0;
     this.#target = 0;
     this.#ahead.clear();
+    this.#endSeenAt = Number.NEGATIVE_INFINITY;
     for (const subscription of this.#subscriptions) subscription.restart(next);
   }
 
@@ -169,13 +180,16 @@ export class Tail {
 
   /** A page of the database; empty when it could not be read. Nothing is skipped: the reader has not moved. */
   async #read(from: number, limit = PAGE): Promise<AuditEvent[]> {
+    const startedAt = performance.now();
     const page = this.#options.read(from, limit);
     const generation = this.#generation;
     this.#reads.add(page);
     try {
       const events = await page;
       this.#readAt = performance.now();
-      return generation === this.#generation ? events : [];
+      if (generation !== this.#generation) return [];
+      if (events.length === 0) this.#endSeenAt = Math.max(this.#endSeenAt, startedAt);
+      return events;
     } catch (error) {
       this.#options.onError(error);
       return [];
@@ -261,6 +275,11 @@ export class Subscription {
     this.#position = position;
     this.#onEvents = onEvents;
     this.#source = source;
+  }
+
+  /** The first seq that was not handed on yet. */
+  get next(): number {
+    return this.#position;
   }
 
   /** Hands on what is known. */

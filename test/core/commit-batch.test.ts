@@ -31,6 +31,9 @@ const lostAfterEffect: Fault = (apply) => {
   apply();
   return fail('unknown');
 };
+/** The second event of the batch is one of a session that was ended. */
+const expelled: Fault = () =>
+  Promise.reject(new AppendError('expelled', 'it failed: expelled', new Error('cause'), [1]));
 const silent: Fault = () => never();
 const silentAfterEffect: Fault = (apply) => {
   apply();
@@ -227,6 +230,67 @@ test('what fails is tried again under the same number, whether it took effect or
     t.equal(store.rejoins, faults.includes(fenced) ? 1 : 0, `${name}: a new term only when needed`);
     t.equal(store.resolves, 0, `${name}: nothing to find out`);
   }
+});
+
+test('what an administrator has put an end to is refused, and the rest goes on without it', async (t) => {
+  for (const [name, faults, resolves] of [
+    ['at once', [expelled], 0],
+    ['after a refusal', [notApplied, expelled], 0],
+    ['while an attempt without effect is in doubt', [lost, expelled], 1],
+  ] as const) {
+    const { store, committed, committer, callers, commit } = setup(t, { deadlineMs: LONG_MS });
+    store.faults = [...faults];
+    const waiting = callers('a', 'b', 'c');
+    await commit(waiting);
+    t.strictSame(
+      waiting.map(({ code }) => code),
+      ['ok', 'forbidden', 'ok'],
+      name,
+    );
+    t.strictSame(store.messages, ['a', 'c'], name);
+    t.equal(committed.length, 1, name);
+    t.equal(store.attempts.at(-1), 2, `${name}: the rest is another batch`);
+    t.equal(store.resolves, resolves, `${name}: what is in doubt is looked up first`);
+    t.equal(committer.trouble, null, name);
+  }
+});
+
+test('an attempt in doubt that was written after all is not written again without the refused', async (t) => {
+  const { store, callers, commit } = setup(t, { deadlineMs: LONG_MS });
+  store.faults = [lostAfterEffect, expelled];
+  const waiting = callers('a', 'b', 'c');
+  await commit(waiting);
+  t.strictSame(
+    waiting.map(({ code }) => code),
+    ['ok', 'ok', 'ok'],
+  );
+  t.strictSame(store.messages, ['a', 'b', 'c']);
+});
+
+test('while nobody knows what became of an attempt in doubt, the rest does not go on', async (t) => {
+  const { store, callers, commit } = setup(t, { deadlineMs: 200 });
+  store.faults = [lostAfterEffect];
+  store.otherwise = expelled;
+  store.beforeResolve = Array(50).fill(() => fail('unknown'));
+  const waiting = callers('a', 'b');
+  await commit(waiting);
+  t.strictSame(
+    waiting.map(({ code }) => code),
+    ['outcome_unknown', 'outcome_unknown'],
+  );
+  t.strictSame(store.messages, ['a', 'b']);
+});
+
+test('a batch of nothing but what is refused takes no further statement', async (t) => {
+  const { store, callers, commit } = setup(t);
+  store.faults = [() => Promise.reject(new AppendError('expelled', 'it failed', new Error('cause'), [0, 1]))];
+  const waiting = callers('a', 'b');
+  await commit(waiting);
+  t.strictSame(
+    waiting.map(({ code }) => code),
+    ['forbidden', 'forbidden'],
+  );
+  t.strictSame(store.attempts, [1]);
 });
 
 test('a slow answer is waited for, up to the deadline', async (t) => {

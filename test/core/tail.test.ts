@@ -598,3 +598,31 @@ test('it tells how many follow, and how long ago the database last answered', as
   await tail.wake();
   t.ok(tail.readAgeMs < before, 'one that finds nothing is');
 });
+
+test('it tells how old what it knows may be: as of the read that found nothing more', async (t) => {
+  const { tail, fault, commitTo } = setup();
+  await until('time passes', () => tail.behindMs > 20);
+  fault.before = () => {
+    throw new Error('away');
+  };
+  await tail.wake();
+  t.ok(tail.behindMs > 20, 'a read that fails tells nothing');
+  const gate = Promise.withResolvers<void>();
+  fault.before = () => gate.promise;
+  const looked = tail.wake();
+  const before = tail.behindMs;
+  await until('the database takes its time', () => tail.behindMs > before + 20);
+  gate.resolve();
+  await looked;
+  t.ok(tail.behindMs >= 20, 'it is as old as the question, not as the answer');
+  commitTo(PAGE + 1);
+  let last = 0;
+  fault.before = (from) => {
+    last = from;
+  };
+  await tail.wake();
+  t.equal(last, PAGE + 1, 'it was read to the end');
+  t.ok(tail.behindMs < 20);
+  tail.restart(0);
+  t.equal(tail.behindMs, Number.POSITIVE_INFINITY, 'of another log nothing is known yet');
+});
