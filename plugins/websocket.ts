@@ -17,10 +17,19 @@ const LAST_HANDSHAKES_MS = 2_000;
 /** RFC 6455 4.1: a nonce of 16 bytes, base64-encoded. */
 const KEY = /^[+/0-9A-Za-z]{22}==$/;
 
+/** RFC 6455 11.3.4: the names of protocols, separated by commas. */
+const PROTOCOLS = /^[\w!#$%&'*+.^`|~-]+(?:[ \t]*,[ \t]*[\w!#$%&'*+.^`|~-]+)*$/;
+
 export type WebsocketOptions = {
   /** The longest frame in bytes; 0: no limit. */
   maxFrameBytes: number;
 };
+
+function areProtocols(header: string): boolean {
+  if (!PROTOCOLS.test(header)) return false;
+  const names = header.split(',').map((name) => name.trim());
+  return new Set(names).size === names.length;
+}
 
 /** Ends the sessions of a plugin in good order; resolves when their ends are on record. */
 export type Drain = () => Promise<void>;
@@ -143,12 +152,19 @@ export default fp(
       if (!request.ws) return;
       responses.set(request.raw, reply.raw);
       // ws would answer these by itself, in plain text and unrecorded.
-      const { 'sec-websocket-version': version, 'sec-websocket-key': key } = request.headers;
+      const {
+        'sec-websocket-version': version,
+        'sec-websocket-key': key,
+        'sec-websocket-protocol': protocols,
+      } = request.headers;
       if (version !== '13') {
         throw new CodedError('upgrade_required', 'Only version 13 of WebSocket is spoken here.');
       }
       if (key === undefined || !KEY.test(key)) {
         throw new CodedError('bad_request', 'Sec-WebSocket-Key is not 16 bytes in base64.');
+      }
+      if (protocols !== undefined && !areProtocols(protocols)) {
+        throw new CodedError('bad_request', 'Sec-WebSocket-Protocol is not a list of different names.');
       }
     });
   },

@@ -50,7 +50,7 @@ export default fp(
           querystring: AuditQuery,
           response: {
             200: Type.Unsafe<AuditPage>({ $ref: 'AuditPage#', description: 'A page of events' }),
-            ...problems(400, 401, 403, 410, 500, 503),
+            ...problems(400, 401, 403, 410, 429, 500, 503),
           },
         },
       },
@@ -94,7 +94,7 @@ export default fp(
                 ],
               },
             ),
-            ...problems(400, 401, 403, 500, 503),
+            ...problems(400, 401, 403, 429, 500, 503),
           },
         },
       },
@@ -117,7 +117,7 @@ export default fp(
           querystring: NoQuery,
           response: {
             200: Type.Unsafe<AuditEvent>({ $ref: 'AuditEvent#', description: 'The event' }),
-            ...problems(400, 401, 403, 404, 410, 500, 503),
+            ...problems(400, 401, 403, 404, 410, 429, 500, 503),
           },
         },
       },

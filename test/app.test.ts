@@ -14,6 +14,7 @@ const OURS = [
   'tail',
   'websocket',
   'refusals',
+  'limits',
   'chat',
   'audit-routes',
   'session-routes',
