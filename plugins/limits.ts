@@ -99,7 +99,8 @@ export default fp(
       else count(queries, principal.userId, request, 'Too many requests; Retry-After says when to go on.');
     });
     fastify.addHook('onSend', async ({ quota: counted }, reply) => {
-      if (counted === null) return;
+      // Undefined where routes were registered before this plugin.
+      if (!counted) return;
       const { quota, standing } = counted;
       reply.header('ratelimit-policy', quota.policyField).header('ratelimit', quota.limitField(standing));
     });

@@ -13,8 +13,7 @@ test('handshakes with too many or too long headers are refused, and nobody else 
     Object.fromEntries(Array.from({ length: count }, (_, index) => [`h${index}`, '']));
   const token = await authorization(server);
   for (const [what, headers, status] of [
-    // Node keeps 2,000 headers at most, so the token is not among them.
-    ['2,100 headers before the token', { ...many(2_100), ...token }, 401],
+    ['2,100 headers', { ...token, ...many(2_100) }, 431],
     ['50,000 protocols', { ...token, 'Sec-WebSocket-Protocol': 'a '.repeat(50_000) }, 431],
     ['protocols that are no list', { ...token, 'Sec-WebSocket-Protocol': 'a '.repeat(5_000) }, 400],
     ['a token of 1 MB', { Authorization: `Bearer ${'x'.repeat(1_000_000)}` }, 431],
@@ -38,7 +37,7 @@ test('handshakes with too many or too long headers are refused, and nobody else 
 test('200 handshakes that never come to their end are cut, and nobody waits for them', async (t) => {
   const server = await build(t);
   const head = handshakeBytes(server, '/ws', await authorization(server));
-  const slow = await Promise.all(Array.from({ length: 200 }, () => speak(server, head.slice(0, 40))));
+  const slow = await Promise.all(Array.from({ length: 200 }, () => speak(server, head.slice(0, 30))));
   const trickle = setInterval(() => {
     for (const socket of slow) if (socket.writable) socket.write('x');
   }, 1_000);

@@ -1,5 +1,6 @@
-import type { FastifyInstance } from 'fastify';
+import type { FastifyError, FastifyInstance } from 'fastify';
 import { test } from 'tap';
+import { sendProblem, toCodedError } from '../../plugins/errors.ts';
 import { build, problemIn } from '../support/app.ts';
 import { until } from '../support/client.ts';
 import { proxy } from '../support/proxy.ts';
@@ -72,6 +73,10 @@ function streams() {
   const open = new Set<() => void>();
   const register = (app: FastifyInstance): void => {
     app.register(async (instance) => {
+      // Registered before all others, it has none of theirs.
+      instance.setErrorHandler((error: FastifyError, request, reply) =>
+        sendProblem(reply, toCodedError(error, request)),
+      );
       instance.get('/stream', {
         onRequest: (request, reply) => app.auth.requireScope('audit:read').call(app, request, reply),
         handler: (request, reply) => {
