@@ -36,7 +36,7 @@ const meanings = {
   404: 'There is no such thing',
   410: 'The log no longer keeps it',
   426: 'Not a WebSocket handshake',
-  429: 'Too much at once',
+  429: 'A limit is reached; Retry-After says when to ask again',
   500: 'Something went wrong on the server',
   503: 'The log cannot be written or read now',
 } as const;
@@ -60,6 +60,7 @@ export const isHandshake = ({ headers }: IncomingMessage): boolean =>
 /** Sends an error as a problem and remembers it for the audit. */
 export function sendProblem(reply: FastifyReply, error: CodedError): FastifyReply {
   reply.refusal = error;
+  if (error.retryAfter !== undefined) reply.header('retry-after', error.retryAfter);
   if (error.status === 401) reply.header('www-authenticate', 'Bearer');
   // A refused handshake leaves a connection that no HTTP parser reads any more.
   const { raw } = reply.request;
@@ -82,11 +83,15 @@ export function sendProblem(reply: FastifyReply, error: CodedError): FastifyRepl
     .send(problemOf(error));
 }
 
-/** Answers bytes that are no HTTP request, which no route or hook ever sees, with a problem all the same. */
-export function answerMalformed(error: Error & { code?: string }, socket: Socket): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) {
+/**
+ * Answers bytes that are no HTTP request, which no route or hook ever sees, with a problem all the same.
+ *
+ * @returns the code of what was refused; undefined when nothing was asked, or the peer is gone
+ */
+export function answerMalformed(error: Error & { code?: string }, socket: Socket): ErrorCode | undefined {
+  if (error.code === 'ECONNRESET') {
     socket.destroy();
-    return;
+    return undefined;
   }
   const code =
     error.code === 'HPE_HEADER_OVERFLOW'
@@ -94,6 +99,12 @@ export function answerMalformed(error: Error & { code?: string }, socket: Socket
       : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
         ? 'timeout'
         : 'bad_request';
+  // Browsers open connections ahead of need; one that never asked for anything is refused nothing.
+  const refused = socket.bytesRead > 0 ? code : undefined;
+  if (!socket.writable) {
+    socket.destroy();
+    return refused;
+  }
   const problem = problemOf(new CodedError(code, `${errorCodes[code].title}.`));
   const body = JSON.stringify(problem);
   socket.end(
@@ -101,6 +112,7 @@ export function answerMalformed(error: Error & { code?: string }, socket: Socket
       'Content-Type: application/problem+json; charset=utf-8\r\nCache-Control: no-store\r\n' +
       `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
   );
+  return refused;
 }
 
 /** The closest of the known names, if one is close: at most two letters are wrong. */

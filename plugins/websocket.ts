@@ -149,14 +149,18 @@ export default fp(
       if (!request.ws) return;
       responses.set(request.raw, reply.raw);
       // ws would answer these by itself, in plain text and unrecorded.
-      const { 'sec-websocket-version': version, 'sec-websocket-key': key } = request.headers;
+      const {
+        'sec-websocket-version': version,
+        'sec-websocket-key': key,
+        'sec-websocket-protocol': offers,
+      } = request.headers;
       if (version !== '13') {
         throw new CodedError('upgrade_required', 'Only version 13 of WebSocket is spoken here.');
       }
       if (key === undefined || !KEY.test(key)) {
         throw new CodedError('bad_request', 'Sec-WebSocket-Key is not 16 bytes in base64.');
       }
-      offeredTicket(request.headers['sec-websocket-protocol']);
+      offeredTicket(offers);
     });
   },
   { name: 'websocket', dependencies: ['errors', 'tail'] },

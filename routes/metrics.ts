@@ -79,10 +79,11 @@ export default fp(
       return503OnClosing: false,
       requestTimeout: 15_000,
       forceCloseConnections: true,
-      clientErrorHandler: answerMalformed,
+      clientErrorHandler: (error, socket) => fastify.noteMalformed(answerMalformed(error, socket), socket),
     });
     await server.register(errors);
     if (auth.development) server.addHook('onRequest', requireLoopbackName);
+    server.addHook('onResponse', async (request, reply) => fastify.noteRefusal(request, reply));
     server.get('/metrics', { logLevel }, metrics);
 
     // When all else is ready, and before the server itself listens.

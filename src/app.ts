@@ -7,6 +7,7 @@ import chat from '../plugins/chat/index.ts';
 import database from '../plugins/database.ts';
 import disk from '../plugins/disk.ts';
 import errors, { answerMalformed, isHandshake, sendProblem, toCodedError } from '../plugins/errors.ts';
+import limits from '../plugins/limits.ts';
 import metrics from '../plugins/metrics/index.ts';
 import moderation from '../plugins/moderation.ts';
 import openapi from '../plugins/openapi.ts';
@@ -50,7 +51,7 @@ export async function buildApp(
       shouldUpgradeCallback: isHandshake,
     },
     forceCloseConnections: true,
-    clientErrorHandler: answerMalformed,
+    clientErrorHandler: (error, socket) => app.noteMalformed(answerMalformed(error, socket), socket),
     // A first start may have to initialise a database and migrate a large one.
     pluginTimeout: 600_000,
     routerOptions: { maxParamLength: 512 },
@@ -104,6 +105,7 @@ async function registerAll(app: FastifyInstance, config: Config): Promise<void> 
   await app.register(moderation);
   await app.register(websocket, { maxFrameBytes: config.limits.frameBytes });
   await app.register(refusals);
+  await app.register(limits, { limits: config.limits });
   await app.register(chat, { limits: config.limits });
   await app.register(auditRoutes);
   await app.register(sessionRoutes);

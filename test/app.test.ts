@@ -15,6 +15,7 @@ const OURS = [
   'moderation',
   'websocket',
   'refusals',
+  'limits',
   'chat',
   'audit-routes',
   'session-routes',

@@ -5,6 +5,7 @@ import { CodedError } from '../../src/core/errors.ts';
 import { offeredTicket } from '../../src/core/subprotocols.ts';
 import { isName } from '../../src/core/text.ts';
 import { type KeyOptions, openKeys } from './keys.ts';
+import { KnownTokens } from './known-tokens.ts';
 import { originCheck, requireLoopbackName } from './origins.ts';
 import { type Principal, type Scope, unauthenticated } from './principal.ts';
 import { redeemTicket, sellTicket, type Ticket } from './tickets.ts';
@@ -95,6 +96,7 @@ export default fp(
         'JWT_AUDIENCE is not set: tokens that the issuer made for other services are good here',
       );
     }
+    const known = new KnownTokens();
 
     /** Lets in whoever has the scope and whom no guard refuses. */
     async function admit(principal: Principal, scope: Scope, request: FastifyRequest): Promise<Principal> {
@@ -108,7 +110,8 @@ export default fp(
       const token = bearerToken(request);
       if (token === undefined)
         throw unauthenticated('This needs an Authorization header with a bearer token.');
-      return verify(token);
+      const now = Date.now();
+      return known.get(token, now) ?? known.add(token, await verify(token), now);
     }
 
     /** Who a handshake says it is, in one of three ways. */

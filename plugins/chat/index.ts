@@ -80,6 +80,7 @@ function userAgentOf(request: FastifyRequest): string | null {
 export default fp(
   async function chat(fastify: FastifyInstance, { limits }: ChatOptions) {
     const { audit, auth, database, tail, refuseFrame, traffic } = fastify;
+    const { takeFrame } = fastify.limits;
     /** Sessions whose end is not on record yet, by id. */
     const sessions = new Map<string, Session>();
     const rooms = new Rooms<Session>();
@@ -229,6 +230,7 @@ export default fp(
       limits,
       traffic,
       outbox: new Outbox(),
+      takeFrame,
       refuse: refuseFrame,
       replay,
       delivered: () => delivered,
@@ -256,7 +258,7 @@ export default fp(
         querystring,
         response: {
           101: { description: 'The connection speaks WebSocket from here on', type: 'null' },
-          ...problems(400, 401, 403, 426, 503),
+          ...problems(400, 401, 403, 426, 429, 503),
         },
       },
       onRequest: async (request) => {
@@ -330,7 +332,7 @@ export default fp(
   },
   {
     name: 'chat',
-    dependencies: ['auth', 'database', 'audit', 'tail', 'websocket', 'refusals'],
+    dependencies: ['auth', 'database', 'audit', 'tail', 'websocket', 'refusals', 'limits'],
     encapsulate: true,
   },
 );

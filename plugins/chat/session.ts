@@ -46,6 +46,8 @@ export type SessionContext = {
   limits: { framesPerSecond: number; roomsPerSession: number };
   traffic: Traffic;
   outbox: Outbox;
+  /** Whether a user may send one more frame, by all sessions together. */
+  takeFrame: (userId: string, now: number) => boolean;
   /** Puts a refused frame on record. */
   refuse: (code: ErrorCode, source: { user_id: string; ip: string | null; session_id: string }) => void;
   /** Reads what a member missed in a room: after `since`, before `until`. Recorded as a read of the log. */
@@ -217,6 +219,11 @@ export class Session {
   /** A text frame came. */
   onText(text: string): void {
     this.#inbox.add(text);
+  }
+
+  /** Whether its user may send one more frame. */
+  takeFrame(now: number): boolean {
+    return this.#context.takeFrame(this.userId, now);
   }
 
   /** A frame was refused before it could be read. */

@@ -49,7 +49,7 @@ export default fp(
           querystring: AuditQuery,
           response: {
             200: Type.Unsafe<AuditPage>({ $ref: 'AuditPage#', description: 'A page of events' }),
-            ...problems(400, 401, 403, 410, 500, 503),
+            ...problems(400, 401, 403, 410, 429, 500, 503),
           },
         },
       },
@@ -71,7 +71,7 @@ export default fp(
           querystring: OwnAuditQuery,
           response: {
             200: Type.Unsafe<AuditPage>({ $ref: 'AuditPage#', description: 'A page of events' }),
-            ...problems(400, 401, 403, 410, 500, 503),
+            ...problems(400, 401, 403, 410, 429, 500, 503),
           },
         },
       },
@@ -115,7 +115,7 @@ export default fp(
                 ],
               },
             ),
-            ...problems(400, 401, 403, 500, 503),
+            ...problems(400, 401, 403, 429, 500, 503),
           },
         },
       },
@@ -138,7 +138,7 @@ export default fp(
           querystring: NoQuery,
           response: {
             200: Type.Unsafe<AuditEvent>({ $ref: 'AuditEvent#', description: 'The event' }),
-            ...problems(400, 401, 403, 404, 410, 500, 503),
+            ...problems(400, 401, 403, 404, 410, 429, 500, 503),
           },
         },
       },

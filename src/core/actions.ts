@@ -10,12 +10,22 @@ const Since = Type.String({
   description: 'When the instance saw the first of them: RFC 3339, UTC, microseconds.',
 });
 
-const Refusal = Type.Object({ code: Code, count: Count, since: Since });
+const Sources = Type.Optional(
+  Type.Integer({
+    minimum: 1,
+    description:
+      'Where sources were too many to tell apart: how many this event stands for, counted up to 1,000. Then it ' +
+      'names none of them.',
+  }),
+);
+
+const Refusal = Type.Object({ code: Code, count: Count, since: Since, sources: Sources });
 const HttpRefusal = Type.Object({
   code: Code,
   count: Count,
   since: Since,
-  method: Type.String(),
+  sources: Sources,
+  method: Type.String({ description: '`*` where it could not be read, or sources are counted together.' }),
   route: Type.String({ description: 'The route as registered, or `*` where none matched.' }),
 });
 

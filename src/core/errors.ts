@@ -34,17 +34,28 @@ export const errorCodes = {
 
 export type ErrorCode = keyof typeof errorCodes;
 
+/**
+ * Seconds until it is worth trying again, where the code alone says so. Not after `outcome_unknown`, which may have
+ * worked, nor `too_slow`, which would be again.
+ */
+const retryLater: Partial<Record<ErrorCode, number>> = { overloaded: 1, audit_unavailable: 5 };
+
+export type CodedErrorOptions = { parameter?: string; retryAfter?: number; cause?: unknown };
+
 /** An error that somebody outside is told about: a code from the closed list and a sentence in plain words. */
 export class CodedError extends Error {
   readonly code: ErrorCode;
   /** The name of the offending query or path parameter, when there is one. */
   readonly parameter: string | undefined;
+  /** Seconds after which it may go better; undefined: waiting does not help, or nobody knows. */
+  readonly retryAfter: number | undefined;
 
-  constructor(code: ErrorCode, message: string, options: { parameter?: string; cause?: unknown } = {}) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+  constructor(code: ErrorCode, message: string, { parameter, retryAfter, cause }: CodedErrorOptions = {}) {
+    super(message, cause === undefined ? undefined : { cause });
     this.name = 'CodedError';
     this.code = code;
-    this.parameter = options.parameter;
+    this.parameter = parameter;
+    this.retryAfter = retryAfter ?? retryLater[code];
   }
 
   /** The HTTP status that goes with the code. */
