@@ -16,6 +16,14 @@ const LAST_HANDSHAKES_MS = 2_000;
 
 /** RFC 6455 4.1: a nonce of 16 bytes, base64-encoded. */
 const KEY = /^[+/0-9A-Za-z]{22}==$/;
+/** RFC 9110 5.6.2. */
+const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+
+/** RFC 6455 4.1: tokens, each once. */
+function isProtocolList(header: string): boolean {
+  const names = header.split(',').map((name) => name.trim());
+  return names.every((name) => TOKEN.test(name)) && new Set(names).size === names.length;
+}
 
 export type WebsocketOptions = {
   /** The longest frame in bytes; 0: no limit. */
@@ -143,12 +151,19 @@ export default fp(
       if (!request.ws) return;
       responses.set(request.raw, reply.raw);
       // ws would answer these by itself, in plain text and unrecorded.
-      const { 'sec-websocket-version': version, 'sec-websocket-key': key } = request.headers;
+      const {
+        'sec-websocket-version': version,
+        'sec-websocket-key': key,
+        'sec-websocket-protocol': protocols,
+      } = request.headers;
       if (version !== '13') {
         throw new CodedError('upgrade_required', 'Only version 13 of WebSocket is spoken here.');
       }
       if (key === undefined || !KEY.test(key)) {
         throw new CodedError('bad_request', 'Sec-WebSocket-Key is not 16 bytes in base64.');
+      }
+      if (protocols !== undefined && !isProtocolList(protocols)) {
+        throw new CodedError('bad_request', 'Sec-WebSocket-Protocol is not a list of different names.');
       }
     });
   },

@@ -1,6 +1,7 @@
 import { isIP, isIPv4 } from 'node:net';
 import Type, { type Static } from 'typebox';
 import { Compile } from 'typebox/compile';
+import { canonicalAddress } from './core/address.ts';
 import { SetupError } from './core/setup-error.ts';
 
 const KIB = 1024;
@@ -162,6 +163,12 @@ function checkNetwork(network: string): string {
   const isGood = bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) >= 1 && Number(bits) <= most);
   if (most === -1 || !isGood || rest.length > 0) {
     throw new SetupError(`TRUST_PROXY: “${network}” is neither an address nor a network such as 10.0.0.0/8.`);
+  }
+  // Whether /8 then counts from the front of IPv6 or of IPv4 was once a way to be trusted from anywhere (CVE-2026-92395).
+  if (bits !== undefined && isIP(address) === 6 && isIPv4(canonicalAddress(address) ?? '')) {
+    throw new SetupError(
+      `TRUST_PROXY: “${network}” is a network of IPv4; write it as such, like 10.0.0.0/8.`,
+    );
   }
   return network;
 }

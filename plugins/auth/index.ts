@@ -5,6 +5,7 @@ import { type JWTPayload, errors as joseErrors, jwtVerify, SignJWT } from 'jose'
 import { isLoopback } from '../../src/config.ts';
 import { CodedError } from '../../src/core/errors.ts';
 import { isName } from '../../src/core/text.ts';
+import { schemeOf } from '../../src/tls.ts';
 
 export type Scope = 'chat' | 'audit:read' | 'admin';
 
@@ -152,7 +153,9 @@ export default fp(
         if (typeof bound === 'string') return [];
         const { address, port } = bound;
         const names = isLoopback(address) ? ['127.0.0.1', 'localhost', '[::1]'] : [address];
-        return names.map((name) => `http://${isIP(name) === 6 ? `[${name}]` : name}:${port}`);
+        return names.map(
+          (name) => `${schemeOf(fastify.server)}://${isIP(name) === 6 ? `[${name}]` : name}:${port}`,
+        );
       });
     }
 
