@@ -44,7 +44,7 @@ export const Environment = Type.Object({
     Type.String({
       pattern: WHOLE,
       description:
-        'A port of its own for /metrics, on HOST and open to whoever reaches it; 0 picks a free one. Unset: ' +
+        'A port of its own for /metrics, on HOST, in plain HTTP and open to whoever reaches it; 0 picks a free one. Unset: ' +
         '/metrics is on PORT, for this machine only.',
     }),
   ),
@@ -67,7 +67,8 @@ export const Environment = Type.Object({
   JWT_ISSUER: Text('The `iss` that tokens must have.'),
   JWT_AUDIENCE: Text('The `aud` that tokens must have.'),
   ALLOWED_ORIGINS: Text(
-    'The web origins whose pages may connect to /ws, separated by commas. Unset: the server’s own address.',
+    'The web origins whose pages may connect to /ws and call the API, separated by commas. Unset: the server’s own ' +
+      'address.',
   ),
   TRUST_PROXY: Text(
     'The proxies whose X-Forwarded-For and X-Forwarded-Proto are believed: addresses or networks, separated by ' +
