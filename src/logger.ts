@@ -5,13 +5,6 @@ import { canonicalAddress } from './core/address.ts';
 type LoggerOptions = Exclude<FastifyServerOptions['logger'], boolean | undefined>;
 
 /**
- * The path of a URL, in printable ASCII: JSON leaves the control characters above 127 as they are, and a terminal
- * obeys some of them. Node hands every byte over as one character.
- */
-const pathOf = (url: string): string =>
-  (url.split('?', 1)[0] ?? '').replace(/[^\x20-\x7e]/g, (byte) => `%${byte.charCodeAt(0).toString(16)}`);
-
-/**
  * One JSON line per entry, or readable lines on a terminal. Paths only: a query string holds filters, which
  * may quote what somebody said; tokens stand in headers, which are never logged.
  */
@@ -19,7 +12,8 @@ export function loggerOptions(level: LogLevel): LoggerOptions {
   const serializers = {
     req: (request: FastifyRequest) => ({
       method: request.method,
-      path: pathOf(request.url),
+      path: request.url.split('?', 1)[0],
+      // What a proxy has passed on may be any text.
       ip: canonicalAddress(request.ip ?? ''),
     }),
   };

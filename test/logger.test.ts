@@ -25,7 +25,7 @@ const INJECTIONS = [
 
 test('no path, name or header forges a line of the process’s log, or speaks to a terminal', async (t) => {
   const server = await startServer(t, {
-    env: { DATABASE_URL: await createDatabase(t), LOG_LEVEL: 'trace' },
+    env: { DATABASE_URL: await createDatabase(t), LOG_LEVEL: 'trace', TRUST_PROXY: '127.0.0.1' },
   });
   const { port } = new URL(server.url);
   /** Sends bytes of both encodings that a client may mean; a server that refuses to read them has not been fooled. */
