@@ -1,9 +1,11 @@
 import { type IncomingMessage, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { CodedError, type ErrorCode, errorCodes } from '../src/core/errors.ts';
 import type { Problem } from '../src/core/schemas.ts';
+import { securityHeaders } from '../src/core/security-headers.ts';
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -15,6 +17,8 @@ declare module 'fastify' {
     refusal: CodedError | null;
   }
 }
+
+const PROBLEM_TYPE = 'application/problem+json; charset=utf-8';
 
 /** The problem document (RFC 9457) of an error. */
 export function problemOf(error: CodedError): Problem {
@@ -78,7 +82,7 @@ export function sendProblem(reply: FastifyReply, error: CodedError): FastifyRepl
   return reply
     .code(error.status)
     .header('cache-control', 'no-store')
-    .type('application/problem+json; charset=utf-8')
+    .type(PROBLEM_TYPE)
     .serializer((payload: unknown) => JSON.stringify(payload))
     .send(problemOf(error));
 }
@@ -101,17 +105,23 @@ export function answerMalformed(error: Error & { code?: string }, socket: Socket
         : 'bad_request';
   // Browsers open connections ahead of need; one that never asked for anything is refused nothing.
   const refused = socket.bytesRead > 0 ? code : undefined;
-  if (!socket.writable) {
+  const isSecure = socket instanceof TLSSocket;
+  // Who has not agreed on a key, be it for speaking plain HTTP, could not read an answer.
+  if (!socket.writable || (isSecure && socket.getProtocol() === null)) {
     socket.destroy();
     return refused;
   }
   const problem = problemOf(new CodedError(code, `${errorCodes[code].title}.`));
   const body = JSON.stringify(problem);
-  socket.end(
-    `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\n` +
-      'Content-Type: application/problem+json; charset=utf-8\r\nCache-Control: no-store\r\n' +
-      `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
-  );
+  const headers = {
+    ...securityHeaders(isSecure),
+    'content-type': PROBLEM_TYPE,
+    'cache-control': 'no-store',
+    'content-length': Buffer.byteLength(body),
+    connection: 'close',
+  };
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+  socket.end(`HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\n${lines.join('')}\r\n${body}`);
   return refused;
 }
 
@@ -191,7 +201,15 @@ export default fp(
     fastify.addHook('preClose', async () => {
       closing = true;
     });
+    // Node would answer this with a bare 417. RFC 9110 10.1.1: what is not understood may be passed over.
+    fastify.server.on('checkExpectation', (request, response) => {
+      fastify.server.emit('request', request, response);
+    });
     fastify.addHook('onRequest', async (request) => {
+      // RFC 9112 3.2. Node would answer it as bare (see requireHostHeader in src/app.ts).
+      if (request.headers.host === undefined && request.raw.httpVersion === '1.1') {
+        throw new CodedError('bad_request', 'The Host header is missing.');
+      }
       // Probes are answered to the end, each by its own route.
       if (closing && !request.routeOptions.url?.startsWith('/health/')) {
         throw new CodedError('overloaded', 'The server is shutting down.');

@@ -3,6 +3,7 @@ import fp from 'fastify-plugin';
 import Type from 'typebox';
 import { requireLoopbackName } from '../plugins/auth/origins.ts';
 import errors, { answerMalformed, problems } from '../plugins/errors.ts';
+import headers from '../plugins/headers.ts';
 import { isLoopback } from '../src/config.ts';
 import { canonicalAddress } from '../src/core/address.ts';
 import { CodedError } from '../src/core/errors.ts';
@@ -80,7 +81,9 @@ export default fp(
       requestTimeout: 15_000,
       forceCloseConnections: true,
       clientErrorHandler: (error, socket) => fastify.noteMalformed(answerMalformed(error, socket), socket),
+      http: { requireHostHeader: false },
     });
+    await server.register(headers, {});
     await server.register(errors);
     if (auth.development) server.addHook('onRequest', requireLoopbackName);
     server.addHook('onResponse', async (request, reply) => fastify.noteRefusal(request, reply));

@@ -4,11 +4,14 @@ import { connect } from './support/client.ts';
 import { query } from './support/postgres.ts';
 
 const OURS = [
+  'tls',
+  'headers',
   'errors',
   'validation',
   'openapi',
   'database',
   'disk',
+  'durability',
   'auth',
   'audit',
   'tail',

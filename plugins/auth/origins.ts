@@ -2,6 +2,7 @@ import { isIP } from 'node:net';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { isLoopback } from '../../src/config.ts';
 import { CodedError } from '../../src/core/errors.ts';
+import { schemeOf } from '../../src/tls.ts';
 
 /** The part of a Host header that names the host. */
 function hostName(header: string | undefined): string {
@@ -25,7 +26,8 @@ function ownOrigins(fastify: FastifyInstance): string[] {
     if (typeof bound === 'string') return [];
     const { address, port } = bound;
     const names = isLoopback(address) ? ['127.0.0.1', 'localhost', '[::1]'] : [address];
-    return names.map((name) => `http://${isIP(name) === 6 ? `[${name}]` : name}:${port}`);
+    const scheme = schemeOf(fastify.server);
+    return names.map((name) => `${scheme}://${isIP(name) === 6 ? `[${name}]` : name}:${port}`);
   });
 }
 

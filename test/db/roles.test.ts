@@ -9,6 +9,8 @@ import { migrate } from '../../db/migrate.ts';
 import { migrations } from '../../db/migrations/index.ts';
 import { checkDatabase } from '../../db/self-check.ts';
 import { issueTicket, takeTicket } from '../../db/tickets.ts';
+import { build } from '../support/app.ts';
+import { connect } from '../support/client.ts';
 import { joinLog, messages, openDb, pendingEvent } from '../support/log-store.ts';
 import { connection, createDatabase, query, serverUrl } from '../support/postgres.ts';
 
@@ -105,6 +107,7 @@ const TABLES = [
   'chat_session',
   'chat_ban',
   'chat_kick',
+  'chat_session_room',
 ];
 const MIGRATOR_TABLES = ['kysely_migration', 'kysely_migration_lock'];
 
@@ -151,6 +154,9 @@ const forbidden = [
   'create schema stranger',
   "create function public.stranger() returns int language sql as 'select 1'",
   'drop schema public cascade',
+  'create temporary table audit_event (x text)',
+  "create function pg_temp.audit_append() returns int language sql as 'select 1'",
+  "create function pg_catalog.stranger() returns int language sql as 'select 1'",
   'create extension dblink',
   'create role stranger',
   'set session_replication_role = replica',
@@ -164,6 +170,30 @@ const forbidden = [
   "copy (select 1) to '/tmp/never'",
   "select pg_read_file('/etc/passwd')",
   "select lo_import('/etc/passwd')",
+  "select pg_ls_dir('.')",
+  "select pg_stat_file('postgresql.conf')",
+  'select * from pg_authid',
+  'select * from pg_shadow',
+  'select * from pg_hba_file_rules',
+  'select * from pg_file_settings',
+  'select * from pg_statistic',
+  'select pg_switch_wal()',
+  'select pg_promote()',
+  'select pg_reload_conf()',
+  "select pg_create_restore_point('stranger')",
+  "select pg_replication_origin_create('stranger')",
+  "select * from pg_create_logical_replication_slot('stranger', 'pgoutput')",
+  'alter role $owner nologin',
+  "set session log_statement = 'none'",
+  'create publication stranger for all tables',
+  'create event trigger stranger on ddl_command_end execute function audit_refuse_change()',
+  "comment on table audit_event is 'mine'",
+  'alter table audit_event owner to $app',
+  'alter table audit_event replica identity nothing',
+  'alter table audit_event enable row level security',
+  'create policy stranger on audit_event using (false)',
+  'cluster audit_event',
+  'refresh materialized view audit_event',
   'alter default privileges for role $owner in schema public grant all on tables to $app',
   'reassign owned by $owner to $app',
   'drop owned by $owner',
@@ -173,6 +203,12 @@ test('the app’s role can do nothing else', async (t) => {
   const { url, ownerUrl, appUrl, owner, app } = await createRoles(t);
   await migrate(openDb(t, ownerUrl, 'migrate'));
   const asApp = await connection(t, appUrl);
+  await query(
+    ownerUrl,
+    `insert into audit_batch values (1, 1, now(), 'a test', 1);
+     insert into audit_event (seq, timestamp, occurred_at, action, user_id, message, instance)
+       values (1, now(), now(), 'MESSAGE_SENT', 'alice', 'said', 'a test')`,
+  );
   const fingerprint = `select (select string_agg(e::text, ';' order by seq) from audit_event e) as events,
     (select string_agg(b::text, ';') from audit_batch b) as batches, (select l::text from audit_log l) as log,
     (select string_agg(c.relname || coalesce(c.relacl::text, '') || c.relpersistence::text, ';' order by c.relname) from pg_class c
@@ -195,7 +231,7 @@ test('the app’s role can do nothing else', async (t) => {
 });
 
 test('the app’s role issues and takes tickets, and sees none', async (t) => {
-  const { ownerUrl, appUrl } = await createRoles(t);
+  const { url, app, ownerUrl, appUrl } = await createRoles(t);
   await migrate(openDb(t, ownerUrl, 'migrate'));
   const db = openDb(t, appUrl, 'handshake');
   const hash = createHash('sha256').update('a ticket').digest();
@@ -216,7 +252,9 @@ test('the app’s role issues and takes tickets, and sees none', async (t) => {
   ]) {
     await t.rejects(query(appUrl, statement), { code: '42501' }, statement);
   }
-  // Temporary tables are searched first unless a function says otherwise.
+  // Temporary tables are searched first unless a function says otherwise. The right to make them is one that
+  // roles.sql takes away, but that a restored database gives again.
+  await query(url, `grant temporary on database ${new URL(url).pathname.slice(1)} to ${app}`);
   const asApp = await connection(t, appUrl);
   await asApp.query(
     'create temporary table chat_ticket (hash bytea, principal text, expires_at timestamptz)',
@@ -227,6 +265,90 @@ test('the app’s role issues and takes tickets, and sees none', async (t) => {
     rows: [{ principal: 'alice' }],
   });
   t.equal(await takeTicket(db, hash), null);
+});
+
+test('by what the database says of itself, the app’s role may read tables, execute pinned functions, and no more', async (t) => {
+  const { url, ownerUrl, appUrl, app } = await createRoles(t);
+  await migrate(openDb(t, ownerUrl, 'migrate'));
+  // Whatever is there, so that a table or function to come is looked at as well.
+  const rights = 'INSERT UPDATE DELETE TRUNCATE REFERENCES TRIGGER'.split(' ');
+  const tables = await query<{ name: string; has: string[]; reads: boolean }>(
+    url,
+    `select c.relname as name, has_table_privilege($1, c.oid, 'SELECT') as reads,
+       array(select r from unnest($2::text[]) r where has_table_privilege($1, c.oid, r)
+         or (r in ('INSERT', 'UPDATE', 'REFERENCES') and has_any_column_privilege($1, c.oid, r))) as has
+     from pg_class c where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p', 'v', 'm')`,
+    [app, rights],
+  );
+  t.ok(tables.length >= 9);
+  // Tickets are issued and taken, and nobody need see them.
+  for (const { name, has, reads } of tables) {
+    t.strictSame({ has, reads }, { has: [], reads: name !== 'chat_ticket' }, name);
+  }
+  t.strictSame(
+    await query(
+      url,
+      `select c.relname from pg_class c where c.relnamespace = 'public'::regnamespace and c.relkind = 'S'
+         and (has_sequence_privilege($1, c.oid, 'USAGE') or has_sequence_privilege($1, c.oid, 'UPDATE'))`,
+      [app],
+    ),
+    [],
+    'no sequence',
+  );
+  const functions = await query<{ name: string; type: string; definer: boolean; settings: string[] | null }>(
+    url,
+    `select p.proname as name, p.prorettype::regtype::text as type, p.prosecdef as definer, p.proconfig as settings
+     from pg_proc p where p.pronamespace = 'public'::regnamespace and has_function_privilege($1, p.oid, 'EXECUTE')`,
+    [app],
+  );
+  t.ok(functions.length > 5);
+  for (const { name, type, definer, settings } of functions) {
+    // What a trigger runs cannot be called.
+    if (type === 'trigger') continue;
+    t.ok(definer, `${name} runs with the owner’s rights`);
+    t.ok(settings?.includes('search_path=pg_catalog, public, pg_temp'), `${name} finds what the owner means`);
+  }
+  t.match(
+    await query(
+      appUrl,
+      `select rolsuper, rolcreaterole, rolcreatedb, rolreplication, rolbypassrls,
+         has_schema_privilege('public', 'CREATE') as creates,
+         has_database_privilege(current_database(), 'CREATE, TEMPORARY') as makes_schemas,
+         (select count(*)::int from pg_auth_members m where m.member = r.oid) as memberships
+       from pg_roles r where rolname = current_user`,
+    ),
+    [
+      {
+        rolsuper: false,
+        rolcreaterole: false,
+        rolcreatedb: false,
+        rolreplication: false,
+        rolbypassrls: false,
+        creates: false,
+        makes_schemas: false,
+        memberships: 0,
+      },
+    ],
+  );
+});
+
+test('the whole server runs with the rights of the app’s role', async (t) => {
+  const { ownerUrl, appUrl } = await createRoles(t);
+  await migrate(openDb(t, ownerUrl, 'migrate'));
+  const server = await build(t, { DATABASE_URL: appUrl });
+  const alice = await connect(t, server, 'alice');
+  await alice.next('welcome');
+  await alice.ask({ type: 'message', text: 'hello' });
+  await alice.ask({ type: 'join', room: 'trading' });
+  t.match(await server.events('action=MESSAGE_SENT'), [{ message: 'hello' }]);
+  t.equal((await server.get('/audit/1')).status, 200);
+  t.equal((await server.get('/sessions')).status, 200);
+  t.equal((await server.get('/health/ready')).status, 200);
+  await alice.close();
+  await server.app.close();
+  t.match(await query(ownerUrl, 'select action from audit_event order by seq desc limit 1'), [
+    { action: 'SERVER_STOPPED' },
+  ]);
 });
 
 test('a stranger’s role can neither read nor execute', async (t) => {
@@ -256,8 +378,10 @@ test('a stranger’s role can neither read nor execute', async (t) => {
 });
 
 test('the owner’s functions cannot be led astray by objects of the caller', async (t) => {
-  const { ownerUrl, appUrl } = await createRoles(t);
+  const { url, app, ownerUrl, appUrl } = await createRoles(t);
   await migrate(openDb(t, ownerUrl, 'migrate'));
+  // A right that roles.sql takes away, but that a restored database gives again.
+  await query(url, `grant temporary on database ${new URL(url).pathname.slice(1)} to ${app}`);
   const asApp = await connection(t, appUrl);
   // Temporary tables are searched first unless a function says otherwise.
   for (const table of [
