@@ -305,6 +305,8 @@ test('by what the database says of itself, the app’s role may read tables, exe
   for (const { name, type, definer, settings } of functions) {
     // What a trigger runs cannot be called.
     if (type === 'trigger') continue;
+    // Called by an append, with its rights; by anybody else with their own, which are not enough (see above).
+    if (name === 'chat_apply') continue;
     t.ok(definer, `${name} runs with the owner’s rights`);
     t.ok(settings?.includes('search_path=pg_catalog, public, pg_temp'), `${name} finds what the owner means`);
   }
