@@ -86,8 +86,11 @@ export default fp(
     const guards: Guard[] = [];
     const checkOrigin = originCheck(fastify, options.allowedOrigins);
 
-    const keys = await openKeys(options, (error) =>
-      fastify.log.warn({ err: error }, 'the keys of the token issuer could not be fetched'),
+    const known = new KnownTokens();
+    const keys = await openKeys(
+      options,
+      (error) => fastify.log.warn({ err: error }, 'the keys of the token issuer could not be fetched'),
+      () => known.clear(),
     );
     fastify.addHook('onClose', async () => keys.close());
     const verify = tokenVerifier(keys.sources, { issuer, audience });
@@ -96,7 +99,6 @@ export default fp(
         'JWT_AUDIENCE is not set: tokens that the issuer made for other services are good here',
       );
     }
-    const known = new KnownTokens();
 
     /** Lets in whoever has the scope and whom no guard refuses. */
     async function admit(principal: Principal, scope: Scope, request: FastifyRequest): Promise<Principal> {

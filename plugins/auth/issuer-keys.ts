@@ -15,6 +15,8 @@ export type IssuerKeysOptions = {
   url: URL;
   /** Told of every attempt to fetch the set that failed. */
   onFailure: (error: Error) => void;
+  /** Told of every answer: keys may have been withdrawn. */
+  onKeys?: () => void;
   refreshMs?: number;
   missMs?: number;
 };
@@ -26,6 +28,7 @@ export type IssuerKeysOptions = {
 export class IssuerKeys {
   readonly #url: URL;
   readonly #onFailure: (error: Error) => void;
+  readonly #onKeys: () => void;
   readonly #misses: TokenBucket;
   readonly #refresh: NodeJS.Timeout;
   readonly #closing = new AbortController();
@@ -36,9 +39,16 @@ export class IssuerKeys {
   /** The attempt under way, shared by all who wait. */
   #fetching: Promise<void> | undefined;
 
-  constructor({ url, onFailure, refreshMs = REFRESH_MS, missMs = MISS_MS }: IssuerKeysOptions) {
+  constructor({
+    url,
+    onFailure,
+    onKeys = () => {},
+    refreshMs = REFRESH_MS,
+    missMs = MISS_MS,
+  }: IssuerKeysOptions) {
     this.#url = url;
     this.#onFailure = onFailure;
+    this.#onKeys = onKeys;
     this.#misses = new TokenBucket(1_000 / missMs, MISSES, performance.now());
     this.#refresh = setInterval(() => void this.fetch(), refreshMs);
     this.#refresh.unref();
@@ -85,6 +95,7 @@ export class IssuerKeys {
     try {
       this.#keys = keysOfSet(await this.#get());
       this.#isCurrent = true;
+      this.#onKeys();
     } catch (error) {
       this.#isCurrent = false;
       if (!this.#closing.signal.aborted) this.#onFailure(error as Error);

@@ -80,17 +80,19 @@ function issuerUrl(setting: string): URL {
  * Everything that is configured to check tokens with.
  *
  * @param onFailure told of every attempt to reach the issuer that failed
+ * @param onKeys told when keys may have been withdrawn
  * @throws SetupError
  */
 export async function openKeys(
   { secret, publicKey, jwksUrl }: KeyOptions,
   onFailure: (error: Error) => void,
+  onKeys: () => void = () => {},
 ): Promise<{ sources: readonly KeySource[]; close: () => void }> {
   const sources: KeySource[] = [];
   if (secret !== undefined) sources.push(secretSource(secret));
   if (publicKey !== undefined) sources.push(await publicKeySource(publicKey));
   if (jwksUrl === undefined) return { sources, close: () => {} };
-  const issuer = new IssuerKeys({ url: issuerUrl(jwksUrl), onFailure });
+  const issuer = new IssuerKeys({ url: issuerUrl(jwksUrl), onFailure, onKeys });
   sources.push(async (algorithm, kid) => (await issuer.find(algorithm, kid)).map(({ key }) => key));
   // So that the first token need not wait; nobody else does, for the issuer may come up after this server.
   void issuer.fetch();

@@ -1,6 +1,6 @@
 import type { Principal } from './principal.ts';
 
-/** How long a token is known; so long may the withdrawal of the key that signed it go unnoticed. */
+/** How long a token is known. */
 const KNOWN_MS = 10_000;
 const MAX_KNOWN = 1_000;
 
@@ -20,6 +20,11 @@ export class KnownTokens {
     if (known === undefined || known.until <= now) return undefined;
     const { expiresAt } = known.principal;
     return expiresAt === undefined || now < expiresAt ? known.principal : undefined;
+  }
+
+  /** Forgets them all, for the key of one may have been withdrawn. */
+  clear(): void {
+    this.#known.clear();
   }
 
   /** Remembers a token that was verified just now. */
