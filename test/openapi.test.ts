@@ -28,11 +28,15 @@ test('every operation is described, with all its errors', async (t) => {
   t.strictSame(Object.keys(document.paths).toSorted(), [
     '/audit',
     '/audit/actions',
+    '/audit/me',
     '/audit/{seq}',
+    '/bans',
+    '/bans/{user_id}',
     '/health/live',
     '/health/ready',
     '/metrics',
     '/sessions',
+    '/sessions/{session_id}',
     '/ws',
   ]);
   for (const [path, operations] of Object.entries(document.paths)) {

@@ -23,7 +23,7 @@ test('the numbers move with what happens, and agree with the log itself', async 
   const before = await scrape(server);
   t.equal(before.value('minutebook_events_recorded_total', MESSAGES), 0, 'there from the start');
   t.equal(before.value('minutebook_sessions_open'), 0);
-  t.equal(before.value('minutebook_tail_subscriptions'), 1, 'the chat');
+  t.equal(before.value('minutebook_tail_subscriptions'), 2, 'the chat and the bans');
   t.equal(before.value('minutebook_log_writable'), 1);
 
   const alice = await connect(t, server, 'alice');
