@@ -22,7 +22,7 @@ import websocket from '../plugins/websocket.ts';
 import auditRoutes from '../routes/audit/index.ts';
 import healthRoutes from '../routes/health.ts';
 import metricsRoutes from '../routes/metrics.ts';
-import moderationRoutes from '../routes/moderation.ts';
+import moderationRoutes from '../routes/moderation/index.ts';
 import sessionRoutes from '../routes/sessions.ts';
 import ticketRoutes from '../routes/ticket.ts';
 import type { Config } from './config.ts';

@@ -1,65 +1,22 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
-import Type, { type Static } from 'typebox';
-import { findBan, isInFuture, listBans } from '../db/bans.ts';
-import { read } from '../db/read.ts';
-import { findSessionUser } from '../db/sessions.ts';
-import { problems } from '../plugins/errors.ts';
-import { addressOf } from '../plugins/refusals.ts';
-import { Ban, BansQuery } from '../src/core/bans.ts';
-import { decodeCursor, encodeCursor, filterKey } from '../src/core/cursor.ts';
-import { CodedError } from '../src/core/errors.ts';
-import { NoQuery, Timestamp, UUID } from '../src/core/schemas.ts';
-import { isName, isStorable, MAX_NAME_BYTES } from '../src/core/text.ts';
-import { parseDateTime } from '../src/core/timestamps.ts';
-
-const MAX_REASON = 500;
+import Type from 'typebox';
+import { findBan, isInFuture, listBans } from '../../db/bans.ts';
+import { read } from '../../db/read.ts';
+import { findSessionUser } from '../../db/sessions.ts';
+import { problems } from '../../plugins/errors.ts';
+import { addressOf } from '../../plugins/refusals.ts';
+import { Ban, BansQuery } from '../../src/core/bans.ts';
+import { decodeCursor, encodeCursor, filterKey } from '../../src/core/cursor.ts';
+import { CodedError } from '../../src/core/errors.ts';
+import { NoQuery } from '../../src/core/schemas.ts';
+import { isName, isStorable, MAX_NAME_BYTES } from '../../src/core/text.ts';
+import { parseDateTime } from '../../src/core/timestamps.ts';
+import { BanBody, KickReason, Recorded, SessionParams, UserParams } from './schemas.ts';
 
 const tags = ['moderation'];
 const security = [{ token: [] }];
-
-const Reason = Type.String({
-  minLength: 1,
-  maxLength: MAX_REASON,
-  description: 'Why; it is recorded.',
-  examples: ['spam'],
-});
-const KickReason = Type.Object({ reason: Type.Optional(Reason) }, { additionalProperties: false });
-type KickReason = Static<typeof KickReason>;
-
-const BanBody = Type.Object(
-  {
-    reason: Reason,
-    until: Type.Optional(
-      Type.String({
-        description:
-          'When the ban ends by itself: RFC 3339 with an offset, in the future. Left out: when it is lifted.',
-        examples: ['2099-12-31T23:59:59Z'],
-      }),
-    ),
-  },
-  { additionalProperties: false },
-);
-type BanBody = Static<typeof BanBody>;
-
-const SessionParams = Type.Object({
-  session_id: Type.String({
-    pattern: UUID,
-    description: 'As `welcome` and `GET /sessions` name it.',
-    examples: ['0b8f8a4e-9d3b-4c43-8a60-5a3d9f1f3c11'],
-  }),
-});
-const UserParams = Type.Object({
-  user_id: Type.String({ description: 'As tokens name the user in `sub`.', examples: ['mallory'] }),
-});
-type UserParams = Static<typeof UserParams>;
-
-const Recorded = (description: string) =>
-  Type.Object(
-    { seq: Type.Integer({ minimum: 0, description: 'The event’s place in the log.' }), timestamp: Timestamp },
-    { description, examples: [{ seq: 1042, timestamp: '2026-11-22T09:30:00.123456Z' }] },
-  );
 
 const invalid = (parameter: string, message: string): CodedError =>
   new CodedError('invalid_parameter', `“${parameter}” ${message}.`, { parameter });
