@@ -192,9 +192,10 @@ export default fp(
     // ---- what a member missed
 
     async function replay(session: Session, room: string, since: Since, until: number): Promise<Replay> {
-      const { firstSeq } = await read(readLogState(database.read));
-      if (since.epoch !== audit.epoch || since.seq >= until || since.seq < firstSeq - 1) {
-        return { reset: { epoch: audit.epoch, first_seq: firstSeq, seq: until } };
+      // As the database says: another instance may have begun an epoch that this one has not heard of yet.
+      const { epoch, firstSeq } = await read(readLogState(database.read));
+      if (since.epoch !== epoch || since.seq >= until || since.seq < firstSeq - 1) {
+        return { reset: { epoch, first_seq: firstSeq, seq: until } };
       }
       const range = { from: since.seq + 1, to: until };
       const { events, hasMore } = await read(roomMessages(database.read, room, range, MAX_REPLAYED));

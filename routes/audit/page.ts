@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { countEvents, type LogState, listEvents, readLogState, type SeqRange } from '../../db/events.ts';
 import { read } from '../../db/read.ts';
-import { type Cursor, decodeCursor, encodeCursor, filterKey } from '../../src/core/cursor.ts';
+import { type Cursor, checkEpoch, decodeCursor, encodeCursor, filterKey } from '../../src/core/cursor.ts';
 import { CodedError } from '../../src/core/errors.ts';
 import { checkInterval, type Filter, parseFilter } from '../../src/core/filter.ts';
 import type { AuditEvent, AuditPage, AuditQuery } from '../../src/core/schemas.ts';
@@ -34,7 +34,11 @@ export async function readPage(
   const cursor = given === undefined ? undefined : decodeCursor(audit.cursorKey, given, expected);
   const state = await read(readLogState(database.read, cursor === undefined ? filter : intervalOf(cursor)));
   checkInterval(state.from, state.to);
-  if (cursor !== undefined) checkKept(cursor, state);
+  if (cursor !== undefined) {
+    // Another instance may have begun an epoch that this one has not heard of yet.
+    checkEpoch(cursor, state.epoch);
+    checkKept(cursor, state);
+  }
 
   const range = rangeOf(order, state, cursor);
   const page = await read(listEvents(database.read, filter, range, order, limit));
@@ -42,7 +46,7 @@ export async function readPage(
     total === 'exact' ? await read(countEvents(database.read, filter, wholeRange(state))) : undefined;
   await recordRead(audit, request, path, query, page.events.length);
 
-  const next = nextCursor(expected, state, range, page, cursor);
+  const next = nextCursor({ ...expected, epoch: state.epoch }, state, range, page, cursor);
   const next_cursor = next === null ? null : encodeCursor(audit.cursorKey, next);
   if (page.hasMore && next_cursor !== null) reply.header('link', linkTo(request, next_cursor));
   return {

@@ -150,6 +150,19 @@ test('a log that is put back and overtaken before the next renewal: nobody is to
   );
 });
 
+test('what was given under an old epoch is refused from the moment that another instance begins a new one', async (t) => {
+  const server = await build(t);
+  const alice = await connect(t, server, 'alice', { room: '' });
+  const { epoch, seq } = await alice.next('welcome');
+  const { next_cursor: cursor } = await server.page('limit=1');
+  // As audit_check_history does; this instance hears of it with its next renewal.
+  await query(server.databaseUrl, `update audit_log set epoch = 'begun-elsewhere'`);
+  const stale = await server.get(`/audit?limit=1&cursor=${cursor}`);
+  t.match(await problemIn(stale), { code: 'invalid_cursor', detail: /another history/ });
+  alice.send({ type: 'join', room: 'lobby', since: { epoch, seq } });
+  t.match(await alice.next('reset'), { room: 'lobby', epoch: 'begun-elsewhere' });
+});
+
 test('a DATA_DIR that cannot hold it stops nothing', async (t) => {
   const DATA_DIR = await temporaryFolder(t);
   await mkdir(join(DATA_DIR, SEEN));
