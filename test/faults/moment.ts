@@ -5,14 +5,17 @@ import type { World } from './world.ts';
 /** A fault strikes before the database has done what it was asked for, or after it has, but before it said so. */
 export type Moment = 'before' | 'after';
 
-/** Sets the proxy's mode when the next append is asked for: that one is the first to be treated so. */
+/**
+ * Sets the proxy's mode when the next message is to be recorded: its append is the first to be treated so. A batch of
+ * somebody's read alone would leave the messages behind it waiting, and nobody in doubt.
+ */
 export async function setModeAtNextAppend({ proxy }: World, mode: Mode): Promise<void> {
   let asked = false;
-  proxy.onRequest('audit_append', () => {
+  proxy.onRequest('MESSAGE_SENT', () => {
     proxy.setMode(mode);
     asked = true;
   });
-  await until('an append is asked for', () => asked);
+  await until('a message is to be recorded', () => asked);
 }
 
 /**
@@ -41,8 +44,8 @@ export async function atNextAppend(
 }
 
 /**
- * Strikes while an append holds the number, inside the database: `strike` gets the backend's process. Every append
- * takes half a second longer from then on, until the fault is healed.
+ * Strikes while the append of a message holds the number, inside the database: `strike` gets the backend's process.
+ * Every such append takes half a second longer from then on, until the fault is healed.
  */
 export async function whileAppending(
   world: World,
@@ -50,8 +53,12 @@ export async function whileAppending(
 ): Promise<void> {
   // Inside a trigger, so that it is the append itself that stands there.
   await world.sql(`create function hold() returns trigger language plpgsql as
-    $$ begin perform pg_sleep(0.5); return null; end $$;
-    create trigger hold after insert on audit_batch for each statement execute function hold()`);
+    $$ begin
+      if exists (select from fresh where action = 'MESSAGE_SENT') then perform pg_sleep(0.5); end if;
+      return null;
+    end $$;
+    create trigger hold after insert on audit_event referencing new table as fresh
+      for each statement execute function hold()`);
   // To drop the trigger would mean to wait for a lock, and who is back would be counted from after that.
   world.onHeal(() =>
     world.sql(`create or replace function hold() returns trigger language plpgsql as

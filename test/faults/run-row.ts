@@ -31,7 +31,9 @@ async function untilRefused({ refusals = [] }: Row, world: World, since: number)
     return seen.length >= 3 && refusals.some((code) => seen.includes(code));
   };
   await until('three senders are refused', isRefused, 20_000).catch((error: Error) => {
-    throw new Error(`${error.message} with ${refusals.join(' or ')}; they were told: ${codes().join(', ')}`);
+    throw new Error(
+      `${error.message} with ${refusals.join(' or ')}; they were told: ${[...new Set(codes())].join(', ')}`,
+    );
   });
   await until('every server has said that it is not ready', () =>
     world.running.every((instance) => instance.wasUnreadySince(since)),
