@@ -104,6 +104,7 @@ function snapshotTable({
 
 const readers = {
   pages: 'one who reads as much as the limit allows',
+  burst: 'the same, as fast as they are answered',
   limited: 'reads beyond the limit',
   denied: 'reads without a right to it',
 } as const;

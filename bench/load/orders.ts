@@ -58,8 +58,11 @@ export type CrowdState = {
   closed: Record<string, number>;
 };
 
-/** How somebody reads: as many pages as they may, beyond their limit (429), or without a right to it (401). */
-export type ReadKind = 'pages' | 'limited' | 'denied';
+/**
+ * How somebody reads: as many pages as they may in a minute, evenly; the same one right after the other, until the
+ * minute's are used up; beyond their limit (429); or without a right to it (401).
+ */
+export type ReadKind = 'pages' | 'burst' | 'limited' | 'denied';
 
 export type Reading = {
   target: Target;

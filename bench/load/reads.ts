@@ -12,6 +12,7 @@ const PATHS = [
   '/audit?room=own-1',
   `/audit?user_id=${userOf(1)}&action=MESSAGE_SENT&from=-5m`,
 ];
+const MINUTE_MS = 60_000;
 const SOCKETS = 4;
 /** Beyond, the server is behind, and no more is sent until it has caught up. */
 const MAX_UNANSWERED = 2_000;
@@ -74,20 +75,22 @@ class Flood {
 /** Reads in the background, until it is told to stop. */
 export type Reader = { stop: () => Promise<Answers> };
 
-/** One auditor, who asks for the next page when the last has come, and waits when told to. */
-function readPages(port: number, token: string): Reader {
+/** One auditor, who asks for the next page when the last has come, so often at most, and waits when told to. */
+function readPages(port: number, token: string, everyMs: number): Reader {
   const answers: Answers = {};
   const ending = new AbortController();
   const { signal } = ending;
   async function read(): Promise<void> {
     for (let number = 0; !signal.aborted; number += 1) {
+      const next = performance.now() + everyMs;
       const response = await fetch(`http://127.0.0.1:${port}${PATHS[number % PATHS.length]}`, {
         headers: { authorization: `Bearer ${token}` },
       });
       await response.arrayBuffer();
       answers[response.status] = (answers[response.status] ?? 0) + 1;
       const seconds = Number(response.headers.get('retry-after') ?? 0);
-      if (seconds > 0) await delay(seconds * 1_000, undefined, { signal }).catch(() => {});
+      const wait = Math.max(seconds * 1_000, next - performance.now());
+      if (wait > 0) await delay(wait, undefined, { signal }).catch(() => {});
     }
   }
   const over = read();
@@ -133,6 +136,8 @@ export async function startReading({ target, user, kind, rate, quota }: Reading)
   const port = target.ports[0] ?? 0;
   const secret = target.secret ?? '';
   const token = await tokenFor(user, kind === 'denied' ? `not ${secret}` : secret, 'audit:read');
-  if (kind === 'pages') return readPages(port, token);
+  if (kind === 'pages' || kind === 'burst') {
+    return readPages(port, token, kind === 'burst' ? 0 : MINUTE_MS / quota);
+  }
   return readInVain(port, token, rate, kind === 'limited' ? quota : 0);
 }

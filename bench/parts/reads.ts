@@ -11,7 +11,7 @@ const QUOTA = 300;
 /** Reads per second of who is refused. */
 const REFUSED_RATE = 2_000;
 
-export const readKinds = ['pages', 'limited', 'denied'] as const satisfies readonly ReadKind[];
+export const readKinds = ['pages', 'burst', 'limited', 'denied'] as const satisfies readonly ReadKind[];
 
 /** What one kind of reading was, while others wrote. */
 export type ReadsSeries = {

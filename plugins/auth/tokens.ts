@@ -1,3 +1,4 @@
+import { createHmac, timingSafeEqual } from 'node:crypto';
 import { decodeProtectedHeader, errors, type JWTVerifyOptions, jwtVerify } from 'jose';
 import { CodedError } from '../../src/core/errors.ts';
 import type { KeySource } from './keys.ts';
@@ -26,6 +27,17 @@ function headerOf(token: string): Header {
   return { alg, kid };
 }
 
+/**
+ * Whether a token is signed by this secret (RFC 7518 3.2). Whoever comes without a right comes as often as they like;
+ * this takes a tenth of what jose does, which goes through a promise of WebCrypto and has the last word all the same.
+ */
+function isSignedBy(token: string, secret: Uint8Array): boolean {
+  const end = token.lastIndexOf('.');
+  const given = Buffer.from(token.slice(end + 1), 'base64url');
+  const mac = createHmac('sha256', secret).update(token.slice(0, end)).digest();
+  return given.length === mac.length && timingSafeEqual(given, mac);
+}
+
 /** Makes the check of tokens: the signature first, by a key that fits, and then what is signed. */
 export function tokenVerifier(sources: readonly KeySource[], { issuer, audience }: TokenRules) {
   const claims: JWTVerifyOptions = {
@@ -43,6 +55,7 @@ export function tokenVerifier(sources: readonly KeySource[], { issuer, audience 
     const { alg, kid } = headerOf(token);
     for (const source of sources) {
       for (const key of await source(alg, kid)) {
+        if (key instanceof Uint8Array && !isSignedBy(token, key)) continue;
         try {
           return principalOf((await jwtVerify(token, key, { ...claims, algorithms: [alg] })).payload);
         } catch (error) {

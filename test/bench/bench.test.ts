@@ -100,12 +100,13 @@ test('a tiny run measures everything, says so, and leaves nothing behind', {
     results.reads?.kinds.map(({ kind, slices, answers }) => [kind, slices.length, answers.length]),
     [
       ['pages', 1, 1],
+      ['burst', 1, 1],
       ['limited', 1, 1],
       ['denied', 1, 1],
     ],
   );
-  const [pages, limited, denied] = results.reads?.kinds.map(({ answers: [first] }) => first) ?? [];
-  t.ok((pages?.[200] ?? 0) > 0, 'pages were read');
+  const [pages, burst, limited, denied] = results.reads?.kinds.map(({ answers: [first] }) => first) ?? [];
+  for (const read of [pages, burst]) t.ok((read?.[200] ?? 0) > 0, 'pages were read');
   t.same(Object.keys(limited ?? {}), ['429'], 'all of those beyond the limit were refused');
   t.same(Object.keys(denied ?? {}), ['401'], 'and all of those without a right');
 
