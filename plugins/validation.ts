@@ -37,9 +37,18 @@ function checkIntegers(values: unknown, properties: Properties): void {
   }
 }
 
+/** RFC 9112 3.2: one Host, no more; Node would take the first, and asks for none in a handshake. */
+function checkHost({ raw }: FastifyRequest): void {
+  const hosts = raw.headersDistinct.host?.length ?? 0;
+  if (hosts > 1 || (hosts === 0 && raw.httpVersion === '1.1')) {
+    throw new CodedError('bad_request', 'A request has one Host header.');
+  }
+}
+
 /** Strictness that JSON Schema cannot say; runs before the schema of the route. */
 export default fp(
   async function validation(fastify: FastifyInstance) {
+    fastify.addHook('onRequest', async (request) => checkHost(request));
     fastify.addHook('preValidation', async (request) => {
       checkEncoding(request);
       const { schema } = request.routeOptions;
