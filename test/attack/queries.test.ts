@@ -24,6 +24,9 @@ const good: Record<string, string[]> = {
   total: ['none', 'exact'],
 };
 
+/** By name; some of the names made up are those that every object has. */
+const goodValues = (name: string): string[] => (Object.hasOwn(good, name) ? (good[name] ?? []) : ['x']);
+
 const name = fc.oneof(
   { weight: 12, arbitrary: fc.constantFrom(...Object.keys(good)) },
   { weight: 1, arbitrary: fc.constantFrom(...known).chain(mutated) },
@@ -37,8 +40,8 @@ const pair = name.chain((key) =>
   fc.tuple(
     fc.constant(key),
     fc.oneof(
-      { weight: 10, arbitrary: fc.constantFrom(...(good[key] ?? ['x'])) },
-      { weight: 2, arbitrary: fc.constantFrom(...(good[key] ?? ['x'])).chain(mutated) },
+      { weight: 10, arbitrary: fc.constantFrom(...goodValues(key)) },
+      { weight: 2, arbitrary: fc.constantFrom(...goodValues(key)).chain(mutated) },
       { weight: 1, arbitrary: anyText(20) },
       { weight: 1, arbitrary: fc.constantFrom(...actionNames, '', ' ', '-1', '1e2', 'null', '[]', '{}') },
     ),
