@@ -45,6 +45,8 @@ export async function buildApp(
       connectionsCheckingInterval: 5_000,
       // Else Node hands every Upgrade over, also the h2c that HTTP clients offer by habit.
       shouldUpgradeCallback: isHandshake,
+      // Node's own answer is no problem document; see the validation plugin.
+      requireHostHeader: false,
     },
     forceCloseConnections: true,
     clientErrorHandler: answerMalformed,

@@ -79,13 +79,20 @@ async function leave(client: RawClient, random: Random): Promise<void> {
   client.socket.destroy();
 }
 
+/** A good text, or one with a few changes; mostly it is UTF-8 still, so that it gets beyond the protocol. */
+function textOf(random: Random): Buffer {
+  const text = goodFrame(random);
+  if (random.chance(0.4)) return Buffer.from(text);
+  const mutated = mutate(random, text);
+  return random.chance(0.9) ? Buffer.from(mutated.toString()) : mutated;
+}
+
 /** Speaks: good frames, and frames whose text has a few changes. */
 async function talk(stage: Stage, random: Random): Promise<void> {
   const client = await open(stage, random);
   if (client === undefined) return;
   for (let left = random.below(40); left > 0; left -= 1) {
-    const text = goodFrame(random);
-    await client.write(frameOf({ payload: random.chance(0.4) ? text : mutate(random, text) }));
+    await client.write(frameOf({ payload: textOf(random) }));
   }
   await listen(client, stage.tally);
   await leave(client, random);
@@ -110,13 +117,13 @@ async function breakFrames(stage: Stage, random: Random): Promise<void> {
 }
 
 /** What the answer to bytes of HTTP is, if there is one. */
-async function countAnswer(client: RawClient, kind: string, tally: Tally): Promise<void> {
+async function countAnswer(client: RawClient, kind: string, tally: Tally, hasBody = true): Promise<void> {
   try {
-    const { status, body } = await client.answer();
+    const { status, body } = await client.answer(hasBody);
     const isProblem = status >= 400 && body.startsWith('{');
     const code = isProblem ? (JSON.parse(body) as { code: string }).code : '';
     tally.add(kind, `${status} ${code}`.trim());
-    if (status >= 500) tally.fault(`${kind}: ${status} ${body.slice(0, 200)}`);
+    if (status >= 500 || !(status >= 100)) tally.fault(`${kind}: ${status} ${body.slice(0, 200)}`);
   } catch (error) {
     if (error instanceof SyntaxError) tally.fault(`${kind}: the body is not JSON`);
     tally.add(kind, client.ended ? 'ended' : 'no answer');
@@ -138,8 +145,11 @@ async function request({ url, auditor, tally }: Stage, random: Random): Promise<
   const { host } = new URL(url);
   for (let left = 1 + random.below(5); left > 0 && !client.ended; left -= 1) {
     const text = requestOf(random, host, auditor);
-    await client.write(random.chance(0.5) ? text : mutate(random, text));
-    await countAnswer(client, 'request', tally);
+    const isGood = random.chance(0.5);
+    await client.write(isGood ? text : mutate(random, text));
+    // Whether a changed one is answered with a body cannot be known.
+    await countAnswer(client, 'request', tally, !text.startsWith('HEAD'));
+    if (!isGood) break;
   }
   client.socket.destroy();
 }

@@ -129,6 +129,11 @@ export async function run(options: Options, folder: string, say: (line: string) 
           ...log.faults,
         ],
       };
+    } catch (error) {
+      const state = target.isAlive() ? 'lives' : 'is dead';
+      throw new Error(`The server ${state}. Its log: ${target.errors.join('\n') || 'no errors'}`, {
+        cause: error,
+      });
     } finally {
       if (target.isAlive()) await Promise.race([target.stop(), delay(15_000)]);
     }
