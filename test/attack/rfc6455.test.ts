@@ -233,6 +233,17 @@ test('a peer that does not answer the close frame is cut, and its end is on reco
   t.match(await stage.server.events('action=DISCONNECTED&user_id=silent'), [{ details: { code: 1002 } }]);
 });
 
+test('who says goodbye and does not go is cut, and its end is on record', async (t) => {
+  const stage = await setStage(t);
+  const client = await openSession(stage, 'lingering');
+  const startedAt = performance.now();
+  await client.write(closeOf(1000));
+  await stage.witness.next('left', ({ user_id }) => user_id === 'lingering');
+  t.ok(performance.now() - startedAt < 5_000, 'soon');
+  t.match(await stage.server.events('action=DISCONNECTED&user_id=lingering'), [{ details: { code: 1000 } }]);
+  client.socket.destroy();
+});
+
 test('frames in the packet of the handshake are handled after it', async (t) => {
   const stage = await setStage(t);
   const { server, witness } = stage;
