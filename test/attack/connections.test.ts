@@ -106,3 +106,20 @@ test('a flood of pings that nobody reads the answers of ends that connection, an
   const alice = await connect(t, server, 'alice');
   await alice.ask({ type: 'message', text: 'served' });
 });
+
+test('a request has one Host header (RFC 9112 3.2), else it is refused, and on record', async (t) => {
+  const server = await build(t, noLimits);
+  for (const lines of ['', 'Host: 127.0.0.1\r\nHost: evil.example\r\n']) {
+    const client = new RawClient(server.url);
+    await client.write(`GET /health/live HTTP/1.1\r\n${lines}Connection: close\r\n\r\n`);
+    const { status, body } = await client.answer();
+    t.equal(status, 400);
+    t.match(JSON.parse(body), { code: 'bad_request', status: 400 });
+    await client.end();
+    client.socket.destroy();
+  }
+  await until('it is on record', async () => (await server.events('action=REQUEST_REFUSED')).length > 0);
+  t.match(await server.events('action=REQUEST_REFUSED'), [
+    { details: { code: 'bad_request', count: 1, method: 'GET', route: '/health/live' } },
+  ]);
+});
