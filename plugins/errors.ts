@@ -191,6 +191,17 @@ export function toCodedError(error: FastifyError, request: FastifyRequest): Code
   return new CodedError(code, `${STATUS_CODES[status] ?? 'Bad request'}.`, { cause: error });
 }
 
+/**
+ * RFC 9112 3.2: one Host, no more. Node would take the first of two, ask for none in a handshake, and answer with no
+ * problem document (see requireHostHeader in src/app.ts).
+ */
+function checkHost({ raw }: FastifyRequest): void {
+  const hosts = raw.headersDistinct.host?.length ?? 0;
+  if (hosts > 1 || (hosts === 0 && raw.httpVersion === '1.1')) {
+    throw new CodedError('bad_request', 'A request has one Host header.');
+  }
+}
+
 /** One way from an error to an answer: problem+json with a code from the closed list. */
 export default fp(
   async function errors(fastify: FastifyInstance) {
@@ -206,10 +217,7 @@ export default fp(
       fastify.server.emit('request', request, response);
     });
     fastify.addHook('onRequest', async (request) => {
-      // RFC 9112 3.2. Node would answer it as bare (see requireHostHeader in src/app.ts).
-      if (request.headers.host === undefined && request.raw.httpVersion === '1.1') {
-        throw new CodedError('bad_request', 'The Host header is missing.');
-      }
+      checkHost(request);
       // Probes are answered to the end, each by its own route.
       if (closing && !request.routeOptions.url?.startsWith('/health/')) {
         throw new CodedError('overloaded', 'The server is shutting down.');

@@ -1,0 +1,122 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { SECRET } from '../support/app.ts';
+import { readScrape } from '../support/exposition.ts';
+import { noLimits } from '../support/limits.ts';
+
+const ROOT = join(import.meta.dirname, '../..');
+const START_MS = 60_000;
+/**
+ * Lets the server collect its garbage when it is told to, so that what is left is what it holds. By a signal that
+ * neither Node nor close-with-grace takes for its own.
+ */
+const COLLECTOR = 'data:text/javascript,process.on("SIGWINCH",()=>globalThis.gc())';
+const MAX_ERRORS = 20;
+
+/** What the process holds at a moment when nothing should be going on. */
+export type Holdings = { rssMib: number; heapMib: number; files: number; sockets: number };
+
+/** The server under test, a process of its own. */
+export type Target = {
+  url: string;
+  isAlive: () => boolean;
+  /** Lines of its log that tell of an error, the first twenty. */
+  errors: string[];
+  /** Waits until its sockets are closed, as long as that may take, and collects. */
+  measure: () => Promise<Holdings>;
+  /** Ends it in good order; resolves with the exit code or signal. */
+  stop: () => Promise<number | NodeJS.Signals>;
+};
+
+const MIB = 1024 * 1024;
+
+/** Keeps the lines of a log that tell of an error (pino: from level 50 on), and whatever is no line of the log. */
+function watch(child: ChildProcess, errors: string[], onAddress: (url: string) => void): void {
+  for (const stream of [child.stdout, child.stderr]) {
+    let rest = '';
+    stream?.on('data', (chunk: Buffer) => {
+      const lines = (rest + chunk.toString()).split('\n');
+      rest = lines.pop() ?? '';
+      for (const line of lines) {
+        const url = /listening on (http:\/\/[^\s"]+)/.exec(line)?.[1];
+        if (url !== undefined) onAddress(url);
+        const level = Number(/"level":(\d+)/.exec(line)?.[1] ?? (stream === child.stderr ? 50 : 0));
+        if (level >= 50 && errors.length < MAX_ERRORS) errors.push(line.slice(0, 500));
+      }
+    });
+  }
+}
+
+/** Starts the server on a database. @throws Error when it does not come up */
+export async function startTarget(databaseUrl: string, dataDir: string): Promise<Target> {
+  const { PATH = '', HOME = '' } = process.env;
+  const child = spawn(
+    process.execPath,
+    ['--max-semi-space-size=8', '--expose-gc', '--import', COLLECTOR, join(ROOT, 'src/server.ts')],
+    {
+      // Limits by address and user are off, for all of this comes from one place; that on frames is left to be met.
+      env: {
+        PATH,
+        HOME,
+        PORT: '0',
+        DATA_DIR: dataDir,
+        DATABASE_URL: databaseUrl,
+        JWT_SECRET: SECRET,
+        LOG_LEVEL: 'warn',
+        ...noLimits,
+        LIMIT_FRAMES_PER_SECOND: '500',
+      },
+      cwd: dataDir,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    },
+  );
+  const errors: string[] = [];
+  const exited = new Promise<number | NodeJS.Signals>((resolve) =>
+    child.once('exit', (code, signal) => resolve(code ?? signal ?? 'SIGKILL')),
+  );
+  const url = await Promise.race([
+    new Promise<string>((resolve) => watch(child, errors, resolve)),
+    exited.then((code) => `it ended with ${code}`),
+    delay(START_MS, 'it took too long', { ref: false }),
+  ]);
+  const { pid } = child;
+  if (!url.startsWith('http') || pid === undefined) {
+    child.kill('SIGKILL');
+    throw new Error(`The server did not start: ${url}\n${errors.join('\n')}`);
+  }
+  const isAlive = () => child.exitCode === null && child.signalCode === null;
+
+  async function measure(): Promise<Holdings> {
+    const scrape = async () => readScrape(await (await fetch(`${url}/metrics`)).text());
+    // Half-open connections are cut after 10 s, looked at every 5 s.
+    const giveUp = performance.now() + 30_000;
+    let sockets = (await scrape()).value('minutebook_sessions_open') ?? -1;
+    while (sockets !== 0 && performance.now() < giveUp) {
+      await delay(500);
+      sockets = (await scrape()).value('minutebook_sessions_open') ?? -1;
+    }
+    // What was refused is told apart for 10 s, and idle connections of HTTP are kept for as long as these.
+    await delay(16_000);
+    for (let turn = 0; turn < 3; turn += 1) {
+      child.kill('SIGWINCH');
+      await delay(700);
+    }
+    const heap = (await scrape()).value('nodejs_heap_size_used_bytes') ?? 0;
+    const rss = Number(/^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) * 1024;
+    const files = readdirSync(`/proc/${pid}/fd`).length;
+    return { rssMib: rss / MIB, heapMib: heap / MIB, files, sockets };
+  }
+
+  return {
+    url,
+    isAlive,
+    errors,
+    measure,
+    stop: () => {
+      child.kill('SIGTERM');
+      return exited;
+    },
+  };
+}
