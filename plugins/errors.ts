@@ -4,6 +4,7 @@ import { TLSSocket } from 'node:tls';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { CodedError, type ErrorCode, errorCodes } from '../src/core/errors.ts';
+import { headerValues } from '../src/core/header-values.ts';
 import type { Problem } from '../src/core/schemas.ts';
 import { securityHeaders } from '../src/core/security-headers.ts';
 
@@ -196,7 +197,7 @@ export function toCodedError(error: FastifyError, request: FastifyRequest): Code
  * problem document (see requireHostHeader in src/app.ts).
  */
 function checkHost({ raw }: FastifyRequest): void {
-  const hosts = raw.headersDistinct.host?.length ?? 0;
+  const hosts = headerValues(raw.rawHeaders, 'host').length;
   if (hosts > 1 || (hosts === 0 && raw.httpVersion === '1.1')) {
     throw new CodedError('bad_request', 'A request has one Host header.');
   }

@@ -108,8 +108,12 @@ export default fp(
     }
 
     fastify.decorate('refuseFrame', (code, source) => noteSocket('MESSAGE_REFUSED', code, source));
-    fastify.decorate('noteMalformed', (code, { remoteAddress }) => {
-      if (code === undefined) return;
+    /** Sockets whose request was refused; what comes after it is the rest of the same. */
+    const malformed = new WeakSet<Socket>();
+    fastify.decorate('noteMalformed', (code, socket) => {
+      if (code === undefined || malformed.has(socket)) return;
+      malformed.add(socket);
+      const { remoteAddress } = socket;
       noteHttp(code, { user_id: null, ip: canonicalAddress(remoteAddress ?? '') ?? null }, ANYWHERE);
     });
 

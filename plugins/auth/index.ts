@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyRequest, onRequestAsyncHookHandler } from 
 import fp from 'fastify-plugin';
 import { SignJWT } from 'jose';
 import { CodedError } from '../../src/core/errors.ts';
+import { headerValues } from '../../src/core/header-values.ts';
 import { offeredTicket } from '../../src/core/subprotocols.ts';
 import { isName } from '../../src/core/text.ts';
 import { type KeyOptions, openKeys } from './keys.ts';
@@ -56,7 +57,7 @@ declare module 'fastify' {
 const BEARER = /^Bearer +([\w-]+\.[\w-]+\.[\w-]+)$/i;
 
 function bearerToken({ raw }: FastifyRequest): string | undefined {
-  const [header, ...others] = raw.headersDistinct.authorization ?? [];
+  const [header, ...others] = headerValues(raw.rawHeaders, 'authorization');
   if (header === undefined) return undefined;
   // Node would take the first, and a proxy before us may have looked at the last.
   if (others.length > 0) throw unauthenticated('There is more than one Authorization header.');

@@ -2,6 +2,7 @@ import { isIP } from 'node:net';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { isLoopback } from '../../src/config.ts';
 import { CodedError } from '../../src/core/errors.ts';
+import { headerValues } from '../../src/core/header-values.ts';
 import { schemeOf } from '../../src/tls.ts';
 
 /** The part of a Host header that names the host. */
@@ -40,7 +41,7 @@ function ownOrigins(fastify: FastifyInstance): string[] {
 export function originCheck(fastify: FastifyInstance, allowed: readonly string[] | undefined) {
   /** @throws CodedError `origin_not_allowed` */
   return (request: FastifyRequest): void => {
-    const [origin, ...others] = request.raw.headersDistinct.origin ?? [];
+    const [origin, ...others] = headerValues(request.raw.rawHeaders, 'origin');
     if (origin === undefined) return;
     if (others.length > 0 || !(allowed ?? ownOrigins(fastify)).includes(origin)) {
       throw new CodedError('origin_not_allowed', 'Pages of this origin may not connect (ALLOWED_ORIGINS).');

@@ -4,8 +4,8 @@ import { CodedError } from './errors.ts';
 export const SUBPROTOCOL = 'minutebook.v1';
 /** What comes before a ticket among the offers. */
 const TICKET_PREFIX = 'ticket.';
-/** RFC 9110 5.6.2; RFC 6455 4.1 wants each offer to be one. */
-const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+/** RFC 9110 5.6.2, with the blanks around it; RFC 6455 4.1 wants each offer to be one. */
+const OFFER = /^[ \t]*([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*$/;
 
 const malformed = (message: string): CodedError => new CodedError('bad_request', message);
 
@@ -18,8 +18,8 @@ const malformed = (message: string): CodedError => new CodedError('bad_request',
  */
 export function offeredTicket(header: string | undefined): string | undefined {
   if (header === undefined) return undefined;
-  const offers = header.split(',').map((offer) => offer.replace(/^[ \t]+|[ \t]+$/g, ''));
-  if (!offers.every((offer) => TOKEN.test(offer)) || new Set(offers).size < offers.length) {
+  const offers = header.split(',').map((offer) => OFFER.exec(offer)?.[1] ?? '');
+  if (offers.includes('') || new Set(offers).size < offers.length) {
     throw malformed('Sec-WebSocket-Protocol is not a list of different tokens (RFC 6455 4.1).');
   }
   const tickets = offers.filter((offer) => offer.startsWith(TICKET_PREFIX));
