@@ -89,8 +89,8 @@ export function sendProblem(reply: FastifyReply, error: CodedError): FastifyRepl
 export function answerMalformed(error: Error & { code?: string }, socket: Socket): void {
   const isSecure = socket instanceof TLSSocket;
   // Who has not agreed on a key, be it for speaking plain HTTP, could not read an answer.
-  const isOpen = socket.writable && (!isSecure || socket.getProtocol() !== null);
-  if (error.code === 'ECONNRESET' || !isOpen) {
+  const isDeaf = error.code === 'ECONNRESET' || /^ERR_(SSL|TLS)_/.test(error.code ?? '');
+  if (isDeaf || !socket.writable) {
     socket.destroy();
     return;
   }
