@@ -94,7 +94,8 @@ export function sendProblem(reply: FastifyReply, error: CodedError): FastifyRepl
  * @returns the code of what was refused; undefined when nothing was asked, or the peer is gone
  */
 export function answerMalformed(error: Error & { code?: string }, socket: Socket): ErrorCode | undefined {
-  if (error.code === 'ECONNRESET') {
+  // Who has not agreed on a key, be it for speaking plain HTTP, could not read an answer.
+  if (error.code === 'ECONNRESET' || /^ERR_(SSL|TLS)_/.test(error.code ?? '')) {
     socket.destroy();
     return undefined;
   }
@@ -106,16 +107,14 @@ export function answerMalformed(error: Error & { code?: string }, socket: Socket
         : 'bad_request';
   // Browsers open connections ahead of need; one that never asked for anything is refused nothing.
   const refused = socket.bytesRead > 0 ? code : undefined;
-  const isSecure = socket instanceof TLSSocket;
-  // Who has not agreed on a key, be it for speaking plain HTTP, could not read an answer.
-  if (!socket.writable || (isSecure && socket.getProtocol() === null)) {
+  if (!socket.writable) {
     socket.destroy();
     return refused;
   }
   const problem = problemOf(new CodedError(code, `${errorCodes[code].title}.`));
   const body = JSON.stringify(problem);
   const headers = {
-    ...securityHeaders(isSecure),
+    ...securityHeaders(socket instanceof TLSSocket),
     'content-type': PROBLEM_TYPE,
     'cache-control': 'no-store',
     'content-length': Buffer.byteLength(body),

@@ -1,11 +1,12 @@
 import { X509Certificate } from 'node:crypto';
 import { copyFile, writeFile } from 'node:fs/promises';
-import { request } from 'node:https';
+import { createServer, request } from 'node:https';
 import { connect as connectTcp } from 'node:net';
 import { type ConnectionOptions, connect as connectTls } from 'node:tls';
 import Fastify, { type FastifyInstance } from 'fastify';
 import { test } from 'tap';
 import { WebSocket } from 'ws';
+import { answerMalformed } from '../../plugins/errors.ts';
 import tls from '../../plugins/tls.ts';
 import { readTls, type TlsMaterial } from '../../src/tls.ts';
 import { build, SECRET } from '../support/app.ts';
@@ -98,6 +99,22 @@ test('what is no HTTP is answered under TLS, and what is no TLS is cut; nothing 
   const silent = connectTcp(Number(new URL(server.url).port), '127.0.0.1');
   t.teardown(() => silent.destroy());
   t.equal((await get(`${server.url}/health/live`, ca)).status, 200, 'and it lives');
+});
+
+test('who connects and says nothing is cut when the time for the handshake is over', async (t) => {
+  const { cert, key } = await readTls(await makeCertificate(t));
+  const server = createServer({ cert, key, handshakeTimeout: 50 });
+  server.on('clientError', answerMalformed);
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.teardown(() => server.close());
+  const silent = connectTcp((server.address() as { port: number }).port, '127.0.0.1');
+  t.teardown(() => silent.destroy());
+  silent.on('error', () => {});
+  let isCut = false;
+  silent.on('close', () => {
+    isCut = true;
+  });
+  await until('it is cut', () => isCut);
 });
 
 test('nothing older than TLS 1.2 is spoken', async (t) => {
