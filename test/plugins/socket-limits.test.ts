@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import { type Test, test } from 'tap';
 import { build, type TestApp } from '../support/app.ts';
 import { connect, until } from '../support/client.ts';
@@ -115,6 +116,26 @@ test('however a handshake ends, its place is given back, and once', async (t) =>
     return open === 4;
   });
   t.equal(await fill(t, server, 'alice'), 0, 'and no more than those');
+});
+
+test('a handshake whose peer goes while it is looked at takes no place', async (t) => {
+  const seen = new Set<Socket>();
+  const server = await build(t, { LIMIT_SESSIONS_PER_USER: '1' }, (app) => {
+    // Before all other hooks, and so before the token is looked at.
+    app.addHook('onRequest', async (request) => {
+      if (request.headers['x-wait'] === undefined) return;
+      seen.add(request.raw.socket);
+      await until('the peer is gone', () => request.raw.socket.closed);
+    });
+  });
+  const headers = { ...(await authorization(server, 'alice')), 'x-wait': 'yes' };
+  const socket = await handshake(server, '/ws', headers);
+  socket.on('error', () => {});
+  await until('it is looked at', () => seen.size === 1);
+  socket.resetAndDestroy();
+  await until('it is over', () => [...seen].every(({ closed }) => closed));
+  const client = await connect(t, server, 'alice');
+  await client.next('welcome');
 });
 
 test('the frames of a user are counted over all sessions, and those beyond the rate are refused', async (t) => {
