@@ -26,8 +26,8 @@ const purposes = {
   // with the wait before the next attempt (500 ms), than the 2 s in which a database that is back is used.
   write: { max: 3, statement_timeout: 3_000, lock_timeout: 1_000, query_timeout: 4_000, connect: 1_250 },
   // One connection that no query of an administrator can take. What senders wait for comes over it, so a read
-  // that stands still is given up long before their 5 s are over.
-  tail: { max: 1, statement_timeout: 1_500, lock_timeout: 1_000, query_timeout: 2_000, connect: 1_250 },
+  // that stands still is given up before their 5 s are over. It may take 2 s on the way, and still be good.
+  tail: { max: 1, statement_timeout: 2_500, lock_timeout: 1_000, query_timeout: 3_000, connect: 1_250 },
   read: { max: 4, statement_timeout: 5_000, lock_timeout: 1_000, query_timeout: 6_000, connect: 2_000 },
   // Neither waits for an auditor's query, nor can a flood of handshakes keep the log waiting.
   handshake: { max: 2, statement_timeout: 3_000, lock_timeout: 1_000, query_timeout: 4_000, connect: 1_250 },
