@@ -41,10 +41,11 @@ export type Audit = {
   /**
    * Records an event; resolves with its number and time once it is durably committed.
    *
+   * @param since since when whoever is to be answered waits, in milliseconds of the monotonic clock; default: now
    * @throws CodedError `invalid_text`, `too_large`, `overloaded`, `audit_unavailable` (certainly not on
    *   record); OutcomeUnknownError
    */
-  record: (draft: Draft) => Promise<Receipt>;
+  record: (draft: Draft, since?: number) => Promise<Receipt>;
   /**
    * Records an event that must not be missing: tries until it is on record. Rejects when the process ends or
    * its place in the log is lost; then another instance records what ends with this one.
@@ -206,7 +207,7 @@ export default fp(
         return instance.others;
       },
       cursorKey,
-      record: (draft) => instance.record(draft),
+      record: (draft, since) => instance.record(draft, since),
       recordSurely: (draft) => instance.recordSurely(draft),
       onCommit: (listener) => commitListeners.push(listener),
       onAttempt: (listener) => attemptListeners.push(listener),

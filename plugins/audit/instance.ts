@@ -6,13 +6,11 @@ import type { Db } from '../../db/client.ts';
 import { type Attempt, BatchCommitter } from '../../src/core/commit-batch.ts';
 import { type CodedError, OutcomeUnknownError, type Receipt } from '../../src/core/errors.ts';
 import { type Draft, prepareEvent } from '../../src/core/events.ts';
-import { GroupCommit } from '../../src/core/group-commit.ts';
+import { DEADLINE_MS, GroupCommit } from '../../src/core/group-commit.ts';
 import { LEASE_MS } from '../../src/core/lease.ts';
 import type { AuditEvent } from '../../src/core/schemas.ts';
 
 const MIB = 1024 * 1024;
-/** How long a caller of `record` waits for an answer at most; its client hears within 5 s (promise 2 of the log). */
-const DEADLINE_MS = 4_800;
 /** The database ends an append that waits for a lock after 1 s (db/client.ts); with room for the way there. */
 const ATTEMPT_MS = 1_200;
 const LIMITS = {
@@ -190,9 +188,9 @@ export class Instance {
   }
 
   /** Records an event; see `Audit.record`. */
-  record(draft: Draft): Promise<Receipt> {
+  record(draft: Draft, since?: number): Promise<Receipt> {
     try {
-      return this.#group.add(prepareEvent(draft, this.name, Date.now()));
+      return this.#group.add(prepareEvent(draft, this.name, Date.now()), since);
     } catch (error) {
       return Promise.reject(error);
     }

@@ -97,6 +97,8 @@ export class Session {
   readonly #inbox: Inbox;
   readonly #commands: Commands;
   #state: 'opening' | 'open' | 'closing' | 'ended' = 'opening';
+  /** When the frame came that is handled now, or was last; undefined before the first. */
+  #arrivedAt: number | undefined;
   /** Set once CONNECTED is on record. */
   #connected: Receipt | undefined;
   #welcomed = false;
@@ -244,7 +246,7 @@ export class Session {
 
   /** Puts an event on its way into the log. */
   record(draft: Draft): Promise<Receipt> {
-    return this.#context.audit.record(draft);
+    return this.#context.audit.record(draft, this.#arrivedAt);
   }
 
   /** Tells the client why something is not, or not known to be, on record. */
@@ -270,7 +272,8 @@ export class Session {
   // ---- frames
 
   /** The next frame, in order; a promise when the one after it must wait. */
-  onFrame(frame: ClientFrame): Promise<unknown> | undefined {
+  onFrame(frame: ClientFrame, at: number): Promise<unknown> | undefined {
+    this.#arrivedAt = at;
     if (this.#commands.movesInDoubt) {
       throw new FrameError(
         'audit_unavailable',

@@ -2,6 +2,9 @@ import type { Entry, HandOut } from './commit-batch.ts';
 import { CodedError, type Receipt } from './errors.ts';
 import type { PendingEvent } from './events.ts';
 
+/** How long a caller waits for an answer at most, in milliseconds; its client hears within 5 s (promise 2 of the log). */
+export const DEADLINE_MS = 4_800;
+
 export type GroupCommitOptions = {
   /**
    * Commits a batch; the next one starts when it resolves. Entries that are not answered by then are answered by
@@ -76,10 +79,11 @@ export class GroupCommit {
   /**
    * Queues an event; resolves once it is durable.
    *
+   * @param since since when its caller waits already, in milliseconds of the monotonic clock; default: now
    * @throws CodedError `overloaded` when the queue is full, `audit_unavailable` (also when it is closed),
    *   `invalid_text`; OutcomeUnknownError
    */
-  add(pending: PendingEvent): Promise<Receipt> {
+  add(pending: PendingEvent, since = performance.now()): Promise<Receipt> {
     const { maxQueueEvents, maxQueueBytes } = this.#options;
     if (this.#closed) {
       return Promise.reject(new CodedError('audit_unavailable', 'The server is shutting down.'));
@@ -89,7 +93,7 @@ export class GroupCommit {
       return Promise.reject(new CodedError('overloaded', 'Too many events wait to be recorded; try again.'));
     }
     const { promise, resolve, reject } = Promise.withResolvers<Receipt>();
-    this.#queue.push({ pending, queuedAt: performance.now(), resolve, reject });
+    this.#insert({ pending, queuedAt: since, resolve, reject });
     this.#queueBytes += pending.bytes;
     if (this.#busy) this.#armExpiry();
     else {
@@ -146,6 +150,18 @@ export class GroupCommit {
     } while (this.#queue.length > 0);
     this.#busy = false;
     this.#idle?.resolve();
+  }
+
+  /** The queue stays in the order of waiting. Hardly anybody has waited elsewhere before, so this ends at once. */
+  #insert(entry: Entry): void {
+    let place = this.#queue.length;
+    while (place > 0 && (this.#queue[place - 1]?.queuedAt ?? 0) > entry.queuedAt) place -= 1;
+    if (place === this.#queue.length) this.#queue.push(entry);
+    else this.#queue.splice(place, 0, entry);
+    if (place > 0 || this.#expiry === undefined) return;
+    // It runs out before the one that was the oldest.
+    clearTimeout(this.#expiry);
+    this.#expiry = undefined;
   }
 
   #takeBatch(): Entry[] {

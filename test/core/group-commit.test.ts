@@ -32,7 +32,8 @@ function gated(options: Partial<GroupCommitOptions> = {}) {
     group,
     /** The messages of each batch that was begun. */
     batches,
-    add: (message: string, bytes = 1): Promise<Receipt> => group.add(weighing(message, bytes)),
+    add: (message: string, bytes = 1, since?: number): Promise<Receipt> =>
+      group.add(weighing(message, bytes), since),
     /** Waits for the batch of this number to begin, and lets it commit. */
     commit: async (number: number): Promise<void> => {
       await until(`batch ${number} begins`, () => gates.length > number);
@@ -175,6 +176,25 @@ test('every event that waits too long is refused, each at its own time', async (
   t.equal(group.queued, 0);
   await commit(0);
   await stuck;
+});
+
+test('who has waited elsewhere is counted from then, and stands where they would have', async (t) => {
+  const deadlineMs = 200;
+  const { add, begun, commit, batches, group } = gated({ deadlineMs });
+  const first = add('a');
+  await begun(1);
+  const now = performance.now();
+  const young = add('young');
+  const older = add('older', 1, now - 100);
+  const oldest = codeOf(add('oldest', 1, now - 180));
+  t.ok(group.oldestWaitMs < 180, 'the batch under way is asked first');
+  t.equal(await oldest, 'audit_unavailable');
+  t.ok(performance.now() - now < 100, 'at its own time, not at that of those who came before');
+  await commit(0);
+  await first;
+  await commit(1);
+  await Promise.all([young, older]);
+  t.strictSame(batches, [['a'], ['older', 'young']]);
 });
 
 test('time is kept for those who come after others were served', async (t) => {
