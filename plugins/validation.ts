@@ -39,7 +39,9 @@ function checkIntegers(values: unknown, properties: Properties): void {
 
 /** RFC 9112 3.2: one Host, no more; Node would take the first, and asks for none in a handshake. */
 function checkHost({ raw }: FastifyRequest): void {
-  const hosts = raw.headersDistinct.host?.length ?? 0;
+  // Names and values in turn.
+  const isHost = (text: string, index: number) => index % 2 === 0 && text.toLowerCase() === 'host';
+  const hosts = raw.rawHeaders.filter(isHost).length;
   if (hosts > 1 || (hosts === 0 && raw.httpVersion === '1.1')) {
     throw new CodedError('bad_request', 'A request has one Host header.');
   }
