@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import pg from 'pg';
+import { Environment } from '../src/config.ts';
 import type { Target } from './load/orders.ts';
 import type { BenchPostgres } from './postgres.ts';
 import { ROOT, type RunningServer, type ServerCommand, startServer } from './processes.ts';
@@ -45,6 +46,8 @@ export type StartOptions = {
   collectable?: boolean;
   /** So many processes on one database; for `minutebook` only. */
   instances?: number;
+  /** Environment variables beside those that all have; for `minutebook` only. */
+  env?: Record<string, string>;
 };
 
 /** The table of a program that keeps its log as it goes: four columns, and plain indexes. */
@@ -66,14 +69,11 @@ async function createSeedTable(url: string): Promise<void> {
   }
 }
 
+/** All of them: the load comes from one address, and is there to be as heavy as it can. */
 const limitsOff = Object.fromEntries(
-  [
-    'FRAMES_PER_SECOND',
-    'FRAMES_PER_SECOND_USER',
-    'SESSIONS_PER_USER',
-    'CONNECTIONS_PER_IP',
-    'HANDSHAKES_PER_MINUTE_IP',
-  ].map((name) => [`LIMIT_${name}`, '0']),
+  Object.keys(Environment.properties)
+    .filter((name) => name.startsWith('LIMIT_'))
+    .map((name) => [name, '0']),
 );
 
 /**
@@ -146,7 +146,7 @@ export class Arms {
 
   async #commandOf(
     arm: Arm,
-    { broadcast = false }: StartOptions,
+    { broadcast = false, env = {} }: StartOptions,
     DATABASE_URL: string,
     JWT_SECRET: string,
     DATA_DIR: string,
@@ -173,7 +173,7 @@ export class Arms {
           ...plain,
           // As `npm start` does.
           args: [...profile, '--max-semi-space-size=8', join(ROOT, 'src/server.ts')],
-          env: { ...limitsOff, DATABASE_URL, DATA_DIR, PORT: '0', JWT_SECRET },
+          env: { ...limitsOff, ...env, DATABASE_URL, DATA_DIR, PORT: '0', JWT_SECRET },
         };
       }
     }

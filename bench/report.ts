@@ -1,6 +1,7 @@
 import { arms } from './arms.ts';
 import type { IdleLife, IdleResult, Memory } from './parts/idle.ts';
 import { againstOne } from './parts/instances.ts';
+import type { ReadsResult } from './parts/reads.ts';
 import type { SnapshotResult } from './parts/snapshot.ts';
 import type { Results } from './results.ts';
 import { commonCells, commonHead, middle, over, rateOf, withRange } from './slices.ts';
@@ -101,6 +102,32 @@ function snapshotTable({
   return table(['snapshot', 'messages/s', 'against without', ...commonHead], rows) + note;
 }
 
+const readers = {
+  pages: 'one who reads as much as the limit allows',
+  burst: 'the same, as fast as they are answered',
+  limited: 'reads beyond the limit',
+  denied: 'reads without a right to it',
+} as const;
+
+function readsTable({ before, kinds, after }: ReadsResult): string {
+  const row = (beside: string, slices: typeof before, cells: [string, string, string]): string[] => [
+    beside,
+    withRange(over(slices, rateOf)),
+    ...cells,
+    ...commonCells(slices),
+  ];
+  const rows = [
+    row('nobody, before', before, ['', '', '']),
+    ...kinds.map(({ kind, slices, answers, ratio }) => {
+      const read = spread(answers.map(({ 200: pages = 0 }) => pages));
+      const refused = spread(answers.map(({ 401: denied = 0, 429: limited = 0 }) => denied + limited));
+      return row(readers[kind], slices, [withRange(ratio), withRange(read), withRange(refused)]);
+    }),
+    row('nobody, after', after, ['', '', '']),
+  ];
+  return table(['beside', 'messages/s', 'against without', 'pages/s', 'refused/s', ...commonHead], rows);
+}
+
 const eachKib = (
   rounds: readonly Memory[],
   which: 'full' | 'collected',
@@ -140,7 +167,7 @@ function describeLife(life: IdleLife, connections: number): string {
 
 /** The whole result as Markdown that can be read as it is. */
 export function describeResults(results: Results): string {
-  const { write, open, fanout, instances, snapshot, idle, verdicts } = results;
+  const { write, open, fanout, instances, reads, snapshot, idle, verdicts } = results;
   const sections: [title: string, text: string][] = [['Against the bounds', verdictTable(verdicts)]];
   sections.push(['Measured with', conditions(results)]);
   if (write.length > 0)
@@ -150,6 +177,8 @@ export function describeResults(results: Results): string {
   if (fanout.length > 0) sections.push(['One message at a time to one room', fanoutTable(results)]);
   if (instances.length > 0)
     sections.push(['Closed loop, 50 connections, on one instance and on two', instancesTable(results)]);
+  if (reads !== null)
+    sections.push(['Minutebook, 50 connections, beside somebody who reads', readsTable(reads)]);
   if (snapshot !== null)
     sections.push(['Minutebook, 50 connections, beside a foreign snapshot', snapshotTable(snapshot)]);
   if (idle !== null) {

@@ -4,6 +4,7 @@ import type { FanoutSeries } from './parts/fanout.ts';
 import type { IdleResult } from './parts/idle.ts';
 import type { InstancesSeries } from './parts/instances.ts';
 import type { OpenSeries } from './parts/open.ts';
+import type { ReadsResult } from './parts/reads.ts';
 import type { SnapshotResult } from './parts/snapshot.ts';
 import type { WriteSeries } from './parts/write.ts';
 import type { Latency } from './stats.ts';
@@ -32,6 +33,7 @@ export type Results = {
   open: OpenSeries[];
   fanout: FanoutSeries[];
   instances: InstancesSeries[];
+  reads: ReadsResult | null;
   idle: IdleResult | null;
   snapshot: SnapshotResult | null;
   verdicts: Verdict[];

@@ -7,6 +7,7 @@ import { measureFanout } from './parts/fanout.ts';
 import { measureIdle } from './parts/idle.ts';
 import { measureInstances } from './parts/instances.ts';
 import { measureOpen } from './parts/open.ts';
+import { measureReads } from './parts/reads.ts';
 import type { Bench } from './parts/rounds.ts';
 import { measureSnapshot } from './parts/snapshot.ts';
 import { measureWrite } from './parts/write.ts';
@@ -19,7 +20,7 @@ import { judge } from './verdict.ts';
 /** How long the disk is measured. */
 const FSYNC_MS = 1_000;
 
-type Measured = Pick<Results, 'write' | 'open' | 'fanout' | 'instances' | 'idle' | 'snapshot'>;
+type Measured = Pick<Results, 'write' | 'open' | 'fanout' | 'instances' | 'reads' | 'idle' | 'snapshot'>;
 
 /** Measures the parts that are wanted, one after the other, so that `measured` holds what there is at any time. */
 async function measureParts(bench: Bench, measured: Measured): Promise<void> {
@@ -28,6 +29,7 @@ async function measureParts(bench: Bench, measured: Measured): Promise<void> {
   if (wants('open')) await measureOpen(bench, measured.open);
   if (wants('fanout')) await measureFanout(bench, measured.fanout);
   if (wants('instances')) await measureInstances(bench, measured.instances);
+  if (wants('reads')) measured.reads = await measureReads(bench);
   if (wants('idle')) measured.idle = await measureIdle(bench);
   if (wants('snapshot')) measured.snapshot = await measureSnapshot(bench);
 }
@@ -71,7 +73,15 @@ export async function run(
   signal.addEventListener('abort', stopEarly);
   try {
     signal.throwIfAborted();
-    const measured: Measured = { write: [], open: [], fanout: [], instances: [], idle: null, snapshot: null };
+    const measured: Measured = {
+      write: [],
+      open: [],
+      fanout: [],
+      instances: [],
+      reads: null,
+      idle: null,
+      snapshot: null,
+    };
     // What was measured until then is worth telling.
     const stopped = await measureParts(bench, measured).then(
       () => null,

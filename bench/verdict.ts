@@ -1,5 +1,5 @@
 import type { Arm } from './arms.ts';
-import type { Slice } from './load/orders.ts';
+import type { ReadKind, Slice } from './load/orders.ts';
 import { againstOne, OWN_ROOMS, SHARED_ROOMS } from './parts/instances.ts';
 import type { Results } from './results.ts';
 import { rateOf } from './slices.ts';
@@ -38,6 +38,8 @@ export function judge(results: Omit<Results, 'verdicts'>): Verdict[] {
     (results.idle?.memory.find((one) => one.arm === arm)?.rounds ?? []).map(
       ({ full, empty }) => full - empty,
     );
+  const besideReads = (kind: ReadKind): Spread | null =>
+    results.reads?.kinds.find((one) => one.kind === kind)?.ratio ?? null;
   return [
     {
       what: 'audited messages/s, 50 connections, against one INSERT per message (pool on demand)',
@@ -100,6 +102,27 @@ export function judge(results: Omit<Results, 'verdicts'>): Verdict[] {
       measured: againstOne(results.instances, SHARED_ROOMS),
       atLeast: 0.8,
       aim: 1,
+      more: true,
+    },
+    {
+      what: 'writing beside one who reads as much as the limit allows, against without',
+      measured: besideReads('pages'),
+      atLeast: 0.8,
+      aim: 0.95,
+      more: true,
+    },
+    {
+      what: 'the same beside 2,000 reads/s beyond the limit',
+      measured: besideReads('limited'),
+      atLeast: 0.8,
+      aim: 0.95,
+      more: true,
+    },
+    {
+      what: 'the same beside 2,000 reads/s without a right to it',
+      measured: besideReads('denied'),
+      atLeast: 0.8,
+      aim: 0.95,
       more: true,
     },
   ];

@@ -11,7 +11,7 @@ import type { Db } from './client.ts';
 import { utc } from './sql.ts';
 
 /** What an error of pg carries, as far as we look at it. Its `severity` is in the server’s own language. */
-type PgError = Error & { code?: string; constraint?: string; syscall?: string };
+type PgError = Error & { code?: string; constraint?: string; syscall?: string; detail?: string };
 
 const isPgError = (error: unknown): error is PgError => error instanceof Error;
 
@@ -32,6 +32,7 @@ export function classifyAppendFailure(error: unknown): AppendFailure {
   // Node's own codes begin with E, which no class of SQLSTATE does.
   if (code.startsWith('E') || UNCERTAIN.test(code)) return 'unknown';
   if (code === 'MB001') return 'fenced';
+  if (code === 'MB003') return 'expelled';
   // A missing partition is a check violation without a constraint; no event is to blame for it.
   if (REFUSED_DATA.test(code) || (code === '23514' && constraint !== undefined)) return 'item';
   // A session that connects twice; any other duplicate would be the log's own trouble.
@@ -45,6 +46,12 @@ const describe = (error: unknown): string =>
     ? `the database answered ${error.code}`
     : 'the database does not answer';
 
+/** Which events of the batch the database has named, counted from 0. */
+const expelledIn = (error: unknown): number[] =>
+  isPgError(error) && error.code === 'MB003'
+    ? (error.detail ?? '').split(',').map((place) => Number(place) - 1)
+    : [];
+
 /**
  * Works on one connection; failures become AppendErrors. Until there is a connection nothing has been sent, so
  * whatever goes wrong before is certain.
@@ -57,7 +64,8 @@ async function onConnection<T>(db: Db, work: (connection: Db) => Promise<T>): Pr
       return work(connection);
     });
   } catch (error) {
-    throw new AppendError(connected ? classifyAppendFailure(error) : 'not_applied', describe(error), error);
+    const kind = connected ? classifyAppendFailure(error) : 'not_applied';
+    throw new AppendError(kind, describe(error), error, expelledIn(error));
   }
 }
 

@@ -4,7 +4,7 @@ import type { Database } from './tables.ts';
 
 export type Db = Kysely<Database>;
 
-export type Purpose = 'write' | 'tail' | 'read' | 'migrate';
+export type Purpose = 'write' | 'tail' | 'read' | 'handshake' | 'migrate';
 
 export type ClientOptions = {
   url: string;
@@ -21,11 +21,17 @@ export type ClientOptions = {
  * hits only when the server does not answer at all. No read of ours keeps a snapshot for more than 5 s.
  */
 const purposes = {
-  write: { max: 3, statement_timeout: 3_000, lock_timeout: 1_000, query_timeout: 4_000 },
-  // One connection that no query of an administrator can take.
-  tail: { max: 1, statement_timeout: 5_000, lock_timeout: 1_000, query_timeout: 6_000 },
-  read: { max: 4, statement_timeout: 5_000, lock_timeout: 1_000, query_timeout: 6_000 },
-  migrate: { max: 2, statement_timeout: 0, lock_timeout: 0, query_timeout: 0 },
+  //
+  // connect: also how long somebody waits for a connection that others have. Where senders wait for it, it is less,
+  // with the wait before the next attempt (500 ms), than the 2 s in which a database that is back is used.
+  write: { max: 3, statement_timeout: 3_000, lock_timeout: 1_000, query_timeout: 4_000, connect: 1_250 },
+  // One connection that no query of an administrator can take. What senders wait for comes over it, so a read
+  // that stands still is given up before their 5 s are over. It may take 2 s on the way, and still be good.
+  tail: { max: 1, statement_timeout: 2_500, lock_timeout: 1_000, query_timeout: 3_000, connect: 1_250 },
+  read: { max: 4, statement_timeout: 5_000, lock_timeout: 1_000, query_timeout: 6_000, connect: 2_000 },
+  // Neither waits for an auditor's query, nor can a flood of handshakes keep the log waiting.
+  handshake: { max: 2, statement_timeout: 3_000, lock_timeout: 1_000, query_timeout: 4_000, connect: 1_250 },
+  migrate: { max: 2, statement_timeout: 0, lock_timeout: 0, query_timeout: 0, connect: 2_000 },
 } as const satisfies Record<Purpose, object>;
 
 // A statement that begins with `/* name */` is prepared once per connection under that name: it is then not
@@ -62,14 +68,14 @@ export const createClient = (options: ClientOptions): Db => openPool(options).db
 
 /** As `createClient`, with a look at the pool under it. */
 export function openPool(options: ClientOptions): { db: Db; stats: () => PoolStats } {
-  const { max, statement_timeout, lock_timeout, query_timeout } = purposes[options.purpose];
+  const { max, statement_timeout, lock_timeout, query_timeout, connect } = purposes[options.purpose];
   const pool = new pg.Pool({
     connectionString: options.url,
     application_name: options.applicationName,
     max,
     // undefined, not 0: pg takes 0 for “at once” in some of its versions.
     query_timeout: query_timeout || undefined,
-    connectionTimeoutMillis: 2_000,
+    connectionTimeoutMillis: connect,
     idleTimeoutMillis: 60_000,
     keepAlive: true,
     // By statement, not by start-up parameters, which PgBouncer refuses.

@@ -7,6 +7,11 @@
 create role minutebook_owner login password :'owner_password';
 create role minutebook_app login password :'app_password';
 
+-- No temporary tables, and no functions in the schema of a session: neither role has a use for them.
+do $$ begin
+  execute format('revoke temporary on database %I from public', current_database());
+end $$;
+
 grant create, usage on schema public to minutebook_owner;
 grant usage on schema public to minutebook_app;
 

@@ -46,3 +46,13 @@ export async function listSessions(
     hasMore: rows.length > limit,
   };
 }
+
+/** Whose session it is; undefined when there is none that is open. */
+export async function findSessionUser(db: Db, sessionId: string): Promise<string | undefined> {
+  const row = await db
+    .selectFrom('chat_session')
+    .select('user_id')
+    .where('session_id', '=', sessionId)
+    .executeTakeFirst();
+  return row?.user_id;
+}

@@ -61,6 +61,17 @@ export type ChatSessionTable = {
 
 export type ChatSessionRoomTable = { session_id: string; room: string; joined_seq: Bigint };
 
+export type ChatBanTable = {
+  user_id: string;
+  reason: string;
+  until: Instant | null;
+  banned_by: string | null;
+  banned_seq: Bigint;
+  banned_at: Instant;
+};
+
+export type ChatKickTable = { session_id: string; kicked_seq: Bigint };
+
 export type Database = {
   audit_log: AuditLogTable;
   audit_writer: AuditWriterTable;
@@ -68,4 +79,6 @@ export type Database = {
   audit_event: AuditEventTable;
   chat_session: ChatSessionTable;
   chat_session_room: ChatSessionRoomTable;
+  chat_ban: ChatBanTable;
+  chat_kick: ChatKickTable;
 };

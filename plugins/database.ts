@@ -23,11 +23,13 @@ export type DatabaseHandle = {
   write: Db;
   tail: Db;
   read: Db;
+  /** For what a handshake has to ask. */
+  handshake: Db;
   facts: DatabaseFacts;
   /** Opens a connection that hears and tells other instances how far the log has come; to be closed by the caller. */
   notifications: (onHint: NotificationsOptions['onHint']) => Notifications;
   /** The connections, by purpose. */
-  pools: () => Record<'write' | 'tail' | 'read', PoolStats>;
+  pools: () => Record<'write' | 'tail' | 'read' | 'handshake', PoolStats>;
 };
 
 declare module 'fastify' {
@@ -61,11 +63,12 @@ export default fp(
       write: openPool(settings('write')),
       tail: openPool(settings('tail')),
       read: openPool(settings('read')),
+      handshake: openPool(settings('handshake')),
     };
-    const [write, tail, read] = [pools.write.db, pools.tail.db, pools.read.db];
+    const [write, tail, read, handshake] = [pools.write.db, pools.tail.db, pools.read.db, pools.handshake.db];
     fastify.addHook('onClose', async () => {
       closing = true;
-      const closed = Promise.all([write.destroy(), tail.destroy(), read.destroy()]);
+      const closed = Promise.all([write, tail, read, handshake].map((db) => db.destroy()));
       // A database that does not answer must not hold up the end of the process.
       await Promise.race([closed, delay(CLOSE_MS, undefined, { ref: false })]);
       await embedded?.stop();
@@ -92,10 +95,16 @@ export default fp(
       write,
       tail,
       read,
+      handshake,
       facts,
       notifications: (onHint) =>
         new Notifications({ url: url ?? embedded?.url ?? '', applicationName, onHint, onError }),
-      pools: () => ({ write: pools.write.stats(), tail: pools.tail.stats(), read: pools.read.stats() }),
+      pools: () => ({
+        write: pools.write.stats(),
+        tail: pools.tail.stats(),
+        read: pools.read.stats(),
+        handshake: pools.handshake.stats(),
+      }),
     });
   },
   { name: 'database', dependencies: ['errors'] },

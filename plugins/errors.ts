@@ -1,9 +1,12 @@
 import { type IncomingMessage, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { CodedError, type ErrorCode, errorCodes } from '../src/core/errors.ts';
+import { headerValues } from '../src/core/header-values.ts';
 import type { Problem } from '../src/core/schemas.ts';
+import { securityHeaders } from '../src/core/security-headers.ts';
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -15,6 +18,8 @@ declare module 'fastify' {
     refusal: CodedError | null;
   }
 }
+
+const PROBLEM_TYPE = 'application/problem+json; charset=utf-8';
 
 /** The problem document (RFC 9457) of an error. */
 export function problemOf(error: CodedError): Problem {
@@ -32,10 +37,11 @@ export function problemOf(error: CodedError): Problem {
 const meanings = {
   400: 'A parameter is not valid',
   401: 'No valid token',
-  403: 'The token lacks the right',
+  403: 'The token lacks the right, or its user is banned',
   404: 'There is no such thing',
   410: 'The log no longer keeps it',
   426: 'Not a WebSocket handshake',
+  429: 'A limit is reached; Retry-After says when to ask again',
   500: 'Something went wrong on the server',
   503: 'The log cannot be written or read now',
 } as const;
@@ -59,6 +65,7 @@ export const isHandshake = ({ headers }: IncomingMessage): boolean =>
 /** Sends an error as a problem and remembers it for the audit. */
 export function sendProblem(reply: FastifyReply, error: CodedError): FastifyReply {
   reply.refusal = error;
+  if (error.retryAfter !== undefined) reply.header('retry-after', error.retryAfter);
   if (error.status === 401) reply.header('www-authenticate', 'Bearer');
   // A refused handshake leaves a connection that no HTTP parser reads any more.
   const { raw } = reply.request;
@@ -76,16 +83,21 @@ export function sendProblem(reply: FastifyReply, error: CodedError): FastifyRepl
   return reply
     .code(error.status)
     .header('cache-control', 'no-store')
-    .type('application/problem+json; charset=utf-8')
+    .type(PROBLEM_TYPE)
     .serializer((payload: unknown) => JSON.stringify(payload))
     .send(problemOf(error));
 }
 
-/** Answers bytes that are no HTTP request, which no route or hook ever sees, with a problem all the same. */
-export function answerMalformed(error: Error & { code?: string }, socket: Socket): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) {
+/**
+ * Answers bytes that are no HTTP request, which no route or hook ever sees, with a problem all the same.
+ *
+ * @returns the code of what was refused; undefined when nothing was asked, or the peer is gone
+ */
+export function answerMalformed(error: Error & { code?: string }, socket: Socket): ErrorCode | undefined {
+  // Who has not agreed on a key, be it for speaking plain HTTP, could not read an answer.
+  if (error.code === 'ECONNRESET' || /^ERR_(SSL|TLS)_/.test(error.code ?? '')) {
     socket.destroy();
-    return;
+    return undefined;
   }
   const code =
     error.code === 'HPE_HEADER_OVERFLOW'
@@ -93,13 +105,24 @@ export function answerMalformed(error: Error & { code?: string }, socket: Socket
       : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
         ? 'timeout'
         : 'bad_request';
+  // Browsers open connections ahead of need; one that never asked for anything is refused nothing.
+  const refused = socket.bytesRead > 0 ? code : undefined;
+  if (!socket.writable) {
+    socket.destroy();
+    return refused;
+  }
   const problem = problemOf(new CodedError(code, `${errorCodes[code].title}.`));
   const body = JSON.stringify(problem);
-  socket.end(
-    `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\n` +
-      'Content-Type: application/problem+json; charset=utf-8\r\nCache-Control: no-store\r\n' +
-      `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
-  );
+  const headers = {
+    ...securityHeaders(socket instanceof TLSSocket),
+    'content-type': PROBLEM_TYPE,
+    'cache-control': 'no-store',
+    'content-length': Buffer.byteLength(body),
+    connection: 'close',
+  };
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+  socket.end(`HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\n${lines.join('')}\r\n${body}`);
+  return refused;
 }
 
 /** The closest of the known names, if one is close: at most two letters are wrong. */
@@ -168,6 +191,17 @@ export function toCodedError(error: FastifyError, request: FastifyRequest): Code
   return new CodedError(code, `${STATUS_CODES[status] ?? 'Bad request'}.`, { cause: error });
 }
 
+/**
+ * RFC 9112 3.2: one Host, no more. Node would take the first of two, ask for none in a handshake, and answer with no
+ * problem document (see requireHostHeader in src/app.ts).
+ */
+function checkHost({ raw }: FastifyRequest): void {
+  const hosts = headerValues(raw.rawHeaders, 'host').length;
+  if (hosts > 1 || (hosts === 0 && raw.httpVersion === '1.1')) {
+    throw new CodedError('bad_request', 'A request has one Host header.');
+  }
+}
+
 /** One way from an error to an answer: problem+json with a code from the closed list. */
 export default fp(
   async function errors(fastify: FastifyInstance) {
@@ -178,7 +212,12 @@ export default fp(
     fastify.addHook('preClose', async () => {
       closing = true;
     });
+    // Node would answer this with a bare 417. RFC 9110 10.1.1: what is not understood may be passed over.
+    fastify.server.on('checkExpectation', (request, response) => {
+      fastify.server.emit('request', request, response);
+    });
     fastify.addHook('onRequest', async (request) => {
+      checkHost(request);
       // Probes are answered to the end, each by its own route.
       if (closing && !request.routeOptions.url?.startsWith('/health/')) {
         throw new CodedError('overloaded', 'The server is shutting down.');

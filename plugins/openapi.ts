@@ -3,6 +3,7 @@ import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance } from 'fastify';
 import fp from 'fastify-plugin';
 import { AuditEvent, AuditPage, Problem } from '../src/core/schemas.ts';
+import { DOCS_POLICY } from '../src/core/security-headers.ts';
 
 export type OpenapiOptions = { version: string };
 
@@ -12,6 +13,21 @@ Nothing is delivered to a chat before its event is durably on record, \`seq\` ha
 the commits, and whoever reads the log is recorded in it (\`AUDIT_READ\`).
 
 Chat itself speaks WebSocket at \`/ws\`; its frames are described in docs/websocket.md.`;
+
+/** What is looked at of a description’s operations. */
+type Operations = Record<
+  string,
+  { requestBody?: { required?: boolean; content: Record<string, { schema?: { required?: string[] } }> } }
+>;
+
+/** A body of which nothing is required may be left out; the generator calls every body required. */
+function markOptionalBodies(paths: Record<string, Operations>): void {
+  for (const { requestBody } of Object.values(paths).flatMap((operations) => Object.values(operations))) {
+    if (requestBody === undefined) continue;
+    const schemas = Object.values(requestBody.content).map(({ schema }) => schema);
+    requestBody.required = schemas.some((schema) => (schema?.required ?? []).length > 0);
+  }
+}
 
 /** OpenAPI 3.1 made from the schemas of the routes, and Swagger UI over it. */
 export default fp(
@@ -31,6 +47,7 @@ export default fp(
         tags: [
           { name: 'audit', description: 'The log' },
           { name: 'chat', description: 'The WebSocket' },
+          { name: 'moderation', description: 'What administrators do to users' },
           { name: 'health', description: 'Whether the server lives, and whether it can work' },
         ],
         components: {
@@ -46,15 +63,27 @@ export default fp(
         },
       },
       convertConstToEnum: false,
+      transformObject: (document) => {
+        if (!('openapiObject' in document)) return document.swaggerObject;
+        markOptionalBodies((document.openapiObject.paths ?? {}) as Record<string, Operations>);
+        return document.openapiObject;
+      },
       refResolver: {
         buildLocalReference: (json, _base, _fragment, index) =>
           typeof json.$id === 'string' ? json.$id : `def-${index}`,
       },
     });
-    await fastify.register(swaggerUi, {
-      routePrefix: '/docs',
-      staticCSP: true,
-      uiConfig: { persistAuthorization: false, tryItOutEnabled: true, displayRequestDuration: true },
+    await fastify.register(async (docs) => {
+      // Of its texts, these two leave open which bytes they are in.
+      docs.addHook('onSend', async (_request, reply) => {
+        const type = String(reply.getHeader('content-type'));
+        if (/(yaml|\+xml)$/.test(type)) reply.type(`${type}; charset=utf-8`);
+      });
+      await docs.register(swaggerUi, {
+        routePrefix: '/docs',
+        staticCSP: DOCS_POLICY,
+        uiConfig: { persistAuthorization: false, tryItOutEnabled: true, displayRequestDuration: true },
+      });
     });
     const hide = { schema: { hide: true } };
     fastify.get('/openapi.json', hide, () => fastify.swagger());

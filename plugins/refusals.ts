@@ -1,24 +1,29 @@
+import type { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
-import { canonicalAddress } from '../src/core/address.ts';
-import type { ErrorCode } from '../src/core/errors.ts';
-import type { Draft } from '../src/core/events.ts';
-import { Refusals } from '../src/core/refusals.ts';
+import { canonicalAddress, networkOf } from '../src/core/address.ts';
+import { type ErrorCode, errorCodes } from '../src/core/errors.ts';
+import { type RefusalDraft, Refusals, type Tally } from '../src/core/refusals.ts';
 import { formatMilliseconds } from '../src/core/timestamps.ts';
 import { isHandshake } from './errors.ts';
 
 const WINDOW_MS = 10_000;
-const MAX_SOURCES = 1_000;
+/** Users, and apart from them addresses, that are told apart at a time; so many events name one in a window. */
+const MAX_SOURCES = 100;
+/** The others of a code are counted so far, at some 100 bytes each. */
+const MAX_COUNTED = 1_000;
 /** How long the end of the server waits for the last counts to be recorded. */
 const CLOSE_MS = 500;
 
 /** Who was refused. */
-type Source = { user_id: string | null; ip: string | null; session_id?: string; room?: string };
+type Source = { user_id: string | null; ip: string | null; session_id?: string };
 
 /** How many refusals of one kind there were since the start, whether on record yet or not. */
 export type RefusalCount = { action: RefusalAction; code: ErrorCode; count: number };
-type RefusalAction = 'MESSAGE_REFUSED' | 'CONNECTION_REFUSED' | 'ACCESS_DENIED' | 'REQUEST_REFUSED';
+type SocketAction = 'MESSAGE_REFUSED' | 'CONNECTION_REFUSED';
+type HttpAction = 'ACCESS_DENIED' | 'REQUEST_REFUSED';
+type RefusalAction = SocketAction | HttpAction;
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -27,6 +32,8 @@ declare module 'fastify' {
     refuseFrame: (code: ErrorCode, source: Source) => void;
     /** Puts a refused request or handshake on record, folded; for answers that no hook sees. */
     noteRefusal: (request: FastifyRequest, reply: FastifyReply) => void;
+    /** Puts bytes on record that were no request; undefined: nothing was refused. */
+    noteMalformed: (code: ErrorCode | undefined, socket: Socket) => void;
   }
 }
 
@@ -34,72 +41,98 @@ declare module 'fastify' {
 export const addressOf = (request: FastifyRequest): string | null =>
   canonicalAddress(request.ip ?? '') ?? null;
 
+/** The details that every refusal has. */
+const detailsOf = (code: ErrorCode, { count, since }: Tally) => ({
+  code,
+  count,
+  since: formatMilliseconds(since),
+});
+
+/** Where a request could not be read, or where many are counted together. */
+const ANYWHERE = { method: '*', route: '*' };
+
 /** Records every refused connection, frame and request, without letting a flood of them fill the log. */
 export default fp(
   async function refusals(fastify: FastifyInstance) {
     const { audit } = fastify;
-    const folded = new Refusals({
-      record: audit.record,
-      windowMs: WINDOW_MS,
-      maxSources: MAX_SOURCES,
-      now: Date.now,
-    });
-    const nobody: Source = { user_id: null, ip: null };
+    const fold = (): Refusals =>
+      new Refusals({
+        record: audit.record,
+        windowMs: WINDOW_MS,
+        maxSources: MAX_SOURCES,
+        maxCounted: MAX_COUNTED,
+        now: Date.now,
+      });
+    // Apart, so that no flood of those without a token hides what is refused to those who have one.
+    const ofUsers = fold();
+    const ofAddresses = fold();
     /** By action and code, which are closed lists. */
     const counts = new Map<string, RefusalCount>();
     fastify.decorate('refusalCounts', () => counts.values());
 
     function note(
-      [action, code, ...rest]: [RefusalAction, ErrorCode, ...string[]],
-      source: Source,
-      draft: (who: Source, count: number, since: string) => Draft,
+      [action, code, ...where]: [RefusalAction, ErrorCode, ...string[]],
+      { user_id, ip }: Source,
+      { draft, shared }: { draft: RefusalDraft; shared: RefusalDraft },
     ): void {
-      const counted = counts.get(`${action} ${code}`) ?? { action, code, count: 0 };
-      counted.count += 1;
-      counts.set(`${action} ${code}`, counted);
-      const kind = [action, code, ...rest].join(' ');
-      const by = (who: Source) => (count: number, since: number) =>
-        draft(who, count, formatMilliseconds(since));
-      folded.note(kind, source.user_id ?? source.ip ?? '', by(source), by(nobody));
+      const group = `${action} ${code}`;
+      const counted = counts.get(group);
+      if (counted === undefined) counts.set(group, { action, code, count: 1 });
+      else counted.count += 1;
+      (user_id === null ? ofAddresses : ofUsers).note({
+        kind: `${group} ${where.join(' ')}`,
+        source: user_id ?? networkOf(ip ?? ''),
+        draft,
+        group,
+        shared,
+      });
     }
 
-    fastify.decorate('refuseFrame', (code, source) =>
-      note(['MESSAGE_REFUSED', code], source, (who, count, since) => ({
-        action: 'MESSAGE_REFUSED',
-        ...who,
-        details: { code, count, since },
-      })),
-    );
+    function noteSocket(action: SocketAction, code: ErrorCode, source: Source): void {
+      note([action, code], source, {
+        draft: (tally) => ({ action, ...source, details: detailsOf(code, tally) }),
+        shared: (tally) => ({ action, details: { ...detailsOf(code, tally), sources: tally.sources } }),
+      });
+    }
+
+    function noteHttp(code: ErrorCode, source: Source, where: { method: string; route: string }): void {
+      const { status } = errorCodes[code];
+      const action = status === 401 || status === 403 ? 'ACCESS_DENIED' : 'REQUEST_REFUSED';
+      note([action, code, where.method, where.route], source, {
+        draft: (tally) => ({ action, ...source, details: { ...detailsOf(code, tally), ...where } }),
+        shared: (tally) => ({
+          action,
+          details: { ...detailsOf(code, tally), ...ANYWHERE, sources: tally.sources },
+        }),
+      });
+    }
+
+    fastify.decorate('refuseFrame', (code, source) => noteSocket('MESSAGE_REFUSED', code, source));
+    /** Sockets whose request was refused; what comes after it is the rest of the same. */
+    const malformed = new WeakSet<Socket>();
+    fastify.decorate('noteMalformed', (code, socket) => {
+      if (code === undefined || malformed.has(socket)) return;
+      malformed.add(socket);
+      const { remoteAddress } = socket;
+      noteHttp(code, { user_id: null, ip: canonicalAddress(remoteAddress ?? '') ?? null }, ANYWHERE);
+    });
 
     function noteRefusal(request: FastifyRequest, reply: FastifyReply): void {
       if (reply.refusal === null) return;
-      const { code, status } = reply.refusal;
+      const { code } = reply.refusal;
       // Probes ask every few seconds, and nothing is denied to them.
       if (code === 'not_ready') return;
       const source = { user_id: request.principal?.userId ?? null, ip: addressOf(request) };
-      if (isHandshake(request.raw)) {
-        note(['CONNECTION_REFUSED', code], source, (who, count, since) => ({
-          action: 'CONNECTION_REFUSED',
-          ...who,
-          details: { code, count, since },
-        }));
-        return;
-      }
-      const action = status === 401 || status === 403 ? 'ACCESS_DENIED' : 'REQUEST_REFUSED';
-      const { method } = request;
-      const route = request.routeOptions?.url ?? '*';
-      note([action, code, method, route], source, (who, count, since) => ({
-        action,
-        ...who,
-        details: { code, count, since, method, route },
-      }));
+      if (isHandshake(request.raw)) noteSocket('CONNECTION_REFUSED', code, source);
+      else noteHttp(code, source, { method: request.method, route: request.routeOptions?.url ?? '*' });
     }
     fastify.decorate('noteRefusal', noteRefusal);
     fastify.addHook('onResponse', async (request, reply) => noteRefusal(request, reply));
 
     // First of the closing hooks that need the log: the audit plugin closes after this one.
     fastify.addHook('onClose', async () => {
-      await Promise.race([folded.close(), delay(CLOSE_MS, undefined, { ref: false })]);
+      const recorded = Promise.all([ofUsers.close(), ofAddresses.close()]);
+      await Promise.race([recorded, delay(CLOSE_MS, undefined, { ref: false })]);
     });
   },
   { name: 'refusals', dependencies: ['audit', 'auth', 'websocket'] },

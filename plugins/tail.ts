@@ -28,6 +28,7 @@ export default fp(
       maxRecentBytes: 4 * MIB,
       onError: (error) => fastify.log.error({ err: error }, 'the tail could not go on'),
     });
+    follower.subscribe((events) => audit.noteSeen((events.at(-1)?.seq ?? -1) + 1));
     const notifications = database.notifications((nextSeq) => void follower.wake(nextSeq));
     const tellOthers = (nextSeq: number): void => {
       if (audit.others > 0 || notifications.hearsOthers) notifications.tell(nextSeq);

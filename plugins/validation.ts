@@ -37,26 +37,29 @@ function checkIntegers(values: unknown, properties: Properties): void {
   }
 }
 
-/** RFC 9112 3.2: one Host, no more; Node would take the first, and asks for none in a handshake. */
-function checkHost({ raw }: FastifyRequest): void {
-  // Names and values in turn.
-  const isHost = (text: string, index: number) => index % 2 === 0 && text.toLowerCase() === 'host';
-  const hosts = raw.rawHeaders.filter(isHost).length;
-  if (hosts > 1 || (hosts === 0 && raw.httpVersion === '1.1')) {
-    throw new CodedError('bad_request', 'A request has one Host header.');
+/** Refuses a body that Ajv would turn into what is asked for: a number into text, a list of one into its item. */
+function checkBody(body: unknown, properties: Properties): void {
+  if (properties === undefined || body === undefined) return;
+  if (body === null || typeof body !== 'object' || Array.isArray(body)) {
+    throw new CodedError('bad_request', 'The body must be a JSON object.');
+  }
+  for (const [name, value] of Object.entries(body)) {
+    if (properties[name]?.type === 'string' && typeof value !== 'string') {
+      throw new CodedError('invalid_parameter', `“${name}” must be text.`, { parameter: name });
+    }
   }
 }
 
 /** Strictness that JSON Schema cannot say; runs before the schema of the route. */
 export default fp(
   async function validation(fastify: FastifyInstance) {
-    fastify.addHook('onRequest', async (request) => checkHost(request));
     fastify.addHook('preValidation', async (request) => {
       checkEncoding(request);
       const { schema } = request.routeOptions;
       const propertiesOf = (part: unknown) => (part as { properties?: Properties } | undefined)?.properties;
       checkIntegers(request.query, propertiesOf(schema?.querystring));
       checkIntegers(request.params, propertiesOf(schema?.params));
+      checkBody(request.body, propertiesOf(schema?.body));
     });
   },
   { name: 'validation', dependencies: ['errors'] },

@@ -7,6 +7,7 @@ import type { FastifyInstance } from 'fastify';
 import fp from 'fastify-plugin';
 import { CodedError } from '../src/core/errors.ts';
 import { checkHandshake } from '../src/core/handshake.ts';
+import { SUBPROTOCOL } from '../src/core/subprotocols.ts';
 
 /** How long a peer may take to answer a close frame before its connection is cut. */
 export const CLOSE_GRACE_MS = 1_000;
@@ -81,6 +82,9 @@ export default fp(
     }
     fastify.server.on('upgrade', ({ socket: stream }: IncomingMessage) => {
       upgraded.add(stream);
+      // A socket that is destroyed has forgotten whose it was unless it was asked before, and the record of a refused
+      // handshake says whose.
+      void stream.remoteAddress;
       deadlines.set(
         stream,
         setTimeout(() => stream.destroy(), HANDSHAKE_MS),
@@ -96,6 +100,8 @@ export default fp(
         maxBufferedChunks: 1_024,
         perMessageDeflate: false,
         clientTracking: false,
+        // RFC 6455 4.2.2: one of those offered, or none.
+        handleProtocols: (offers) => (offers.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
         ...untyped,
       },
       // The plugin's own preClose closes without a code and waits for dead peers, and one registered elsewhere

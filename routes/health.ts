@@ -10,7 +10,7 @@ const tags = ['health'];
 /** Whether the process lives, and whether the log can be written now. */
 export default fp(
   async function healthRoutes(fastify: FastifyInstance) {
-    const { audit, disk } = fastify;
+    const { audit, disk, durability } = fastify;
 
     fastify.get(
       '/health/live',
@@ -68,7 +68,7 @@ export default fp(
         },
       },
       async () => {
-        const reason = fastify.isClosing() ? 'the server is shutting down' : await audit.check();
+        const reason = await whyNot();
         if (reason === null) {
           const { instance, epoch } = audit;
           return {
@@ -81,6 +81,16 @@ export default fp(
         throw new CodedError('not_ready', `The log cannot be written: ${reason}.`);
       },
     );
+
+    /** Why nothing should be written now; null when there is no reason. */
+    async function whyNot(): Promise<string | null> {
+      if (fastify.isClosing()) return 'the server is shutting down';
+      // Which setting it is, is for the operator to read.
+      if (!durability.isGiven()) {
+        return 'the database would lose what it commits in a crash; the server’s log says why';
+      }
+      return audit.check();
+    }
   },
-  { name: 'health-routes', dependencies: ['audit', 'disk'], encapsulate: true },
+  { name: 'health-routes', dependencies: ['audit', 'disk', 'durability'], encapsulate: true },
 );

@@ -1,8 +1,9 @@
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import Type from 'typebox';
-import { requireLoopbackName } from '../plugins/auth/index.ts';
+import { requireLoopbackName } from '../plugins/auth/origins.ts';
 import errors, { answerMalformed, problems } from '../plugins/errors.ts';
+import headers from '../plugins/headers.ts';
 import { isLoopback } from '../src/config.ts';
 import { canonicalAddress } from '../src/core/address.ts';
 import { CodedError } from '../src/core/errors.ts';
@@ -79,10 +80,13 @@ export default fp(
       return503OnClosing: false,
       requestTimeout: 15_000,
       forceCloseConnections: true,
-      clientErrorHandler: answerMalformed,
+      clientErrorHandler: (error, socket) => fastify.noteMalformed(answerMalformed(error, socket), socket),
+      http: { requireHostHeader: false },
     });
+    await server.register(headers, {});
     await server.register(errors);
     if (auth.development) server.addHook('onRequest', requireLoopbackName);
+    server.addHook('onResponse', async (request, reply) => fastify.noteRefusal(request, reply));
     server.get('/metrics', { logLevel }, metrics);
 
     // When all else is ready, and before the server itself listens.

@@ -40,7 +40,7 @@ export default fp(
               },
               { description: 'A page of sessions' },
             ),
-            ...problems(400, 401, 403, 500, 503),
+            ...problems(400, 401, 403, 429, 500, 503),
           },
         },
       },

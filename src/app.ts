@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import type { ServerOptions } from 'node:http';
 import { join } from 'node:path';
 import Fastify, { type FastifyInstance } from 'fastify';
 import auditPlugin from '../plugins/audit/index.ts';
@@ -6,20 +7,29 @@ import auth from '../plugins/auth/index.ts';
 import chat from '../plugins/chat/index.ts';
 import database from '../plugins/database.ts';
 import disk from '../plugins/disk.ts';
+import durability from '../plugins/durability.ts';
 import errors, { answerMalformed, isHandshake, sendProblem, toCodedError } from '../plugins/errors.ts';
+import headers, { protect } from '../plugins/headers.ts';
+import limits from '../plugins/limits.ts';
 import metrics from '../plugins/metrics/index.ts';
+import moderation from '../plugins/moderation.ts';
 import openapi from '../plugins/openapi.ts';
 import refusals from '../plugins/refusals.ts';
 import tail from '../plugins/tail.ts';
+import tls from '../plugins/tls.ts';
 import validation from '../plugins/validation.ts';
 import websocket from '../plugins/websocket.ts';
-import auditRoutes from '../routes/audit.ts';
+import auditRoutes from '../routes/audit/index.ts';
 import healthRoutes from '../routes/health.ts';
 import metricsRoutes from '../routes/metrics.ts';
+import moderationRoutes from '../routes/moderation/index.ts';
 import sessionRoutes from '../routes/sessions.ts';
+import ticketRoutes from '../routes/ticket.ts';
 import type { Config } from './config.ts';
+import { trustedProxies } from './core/proxies.ts';
 import { developmentSecret } from './development.ts';
 import { loggerOptions } from './logger.ts';
+import { readTls, type TlsMaterial } from './tls.ts';
 import { version } from './version.ts';
 
 const KIB = 1024;
@@ -34,22 +44,17 @@ export async function buildApp(
   config: Config,
   onCreated: (app: FastifyInstance) => void = () => {},
 ): Promise<FastifyInstance> {
+  const material = config.tls === undefined ? undefined : await readTls(config.tls);
   const app: FastifyInstance = Fastify({
+    ...serverOptions(material),
     logger: loggerOptions(config.logLevel),
     genReqId: () => randomUUID(),
     bodyLimit: 64 * KIB,
     return503OnClosing: false,
     requestTimeout: 15_000,
-    http: {
-      headersTimeout: 10_000,
-      connectionsCheckingInterval: 5_000,
-      // Else Node hands every Upgrade over, also the h2c that HTTP clients offer by habit.
-      shouldUpgradeCallback: isHandshake,
-      // Node's own answer is no problem document; see the validation plugin.
-      requireHostHeader: false,
-    },
+    ...(config.trustProxy === undefined ? {} : { trustProxy: trustedProxies(config.trustProxy) }),
     forceCloseConnections: true,
-    clientErrorHandler: answerMalformed,
+    clientErrorHandler: (error, socket) => app.noteMalformed(answerMalformed(error, socket), socket),
     // A first start may have to initialise a database and migrate a large one.
     pluginTimeout: 600_000,
     routerOptions: { maxParamLength: 512 },
@@ -58,13 +63,14 @@ export async function buildApp(
       customOptions: { removeAdditional: false, coerceTypes: 'array', useDefaults: true, allErrors: false },
     },
     frameworkErrors: (error, request, reply) => {
+      protect(request, reply);
       sendProblem(reply, toCodedError(error, request));
       app.noteRefusal(request, reply);
     },
   });
   onCreated(app);
   try {
-    await registerAll(app, config);
+    await registerAll(app, config, material);
   } catch (error) {
     // What was started must not outlive a start that failed.
     await app.close();
@@ -73,11 +79,34 @@ export async function buildApp(
   return app;
 }
 
-async function registerAll(app: FastifyInstance, config: Config): Promise<void> {
+/**
+ * What Node's own server is told. With TLS there is `https` as well, which Fastify then takes; its types know a server
+ * of either kind, and nothing here depends on which it is.
+ */
+function serverOptions(material: TlsMaterial | undefined): { http: ServerOptions } {
+  const http: ServerOptions = {
+    headersTimeout: 10_000,
+    connectionsCheckingInterval: 5_000,
+    // Else Node answers by itself; plugins/errors.ts does it in its stead.
+    requireHostHeader: false,
+    // Else Node hands every Upgrade over, also the h2c that HTTP clients offer by habit.
+    shouldUpgradeCallback: isHandshake,
+  };
+  if (material === undefined) return { http };
+  return Object.assign({ http }, { https: { ...http, ...material, handshakeTimeout: 10_000 } });
+}
+
+async function registerAll(
+  app: FastifyInstance,
+  config: Config,
+  material: TlsMaterial | undefined,
+): Promise<void> {
   const development = [config.jwtSecret, config.jwtPublicKey, config.jwksUrl].every(
     (key) => key === undefined,
   );
 
+  await app.register(tls, { files: config.tls, material });
+  await app.register(headers, { allowedOrigins: config.allowedOrigins });
   await app.register(errors);
   await app.register(validation);
   await app.register(openapi, { version });
@@ -89,8 +118,11 @@ async function registerAll(app: FastifyInstance, config: Config): Promise<void> 
   await app.register(disk, {
     folder: config.databaseUrl === undefined ? join(config.dataDir, 'postgres') : undefined,
   });
+  await app.register(durability);
   await app.register(auth, {
-    secret: new TextEncoder().encode(config.jwtSecret ?? (await developmentSecret(config.dataDir))),
+    secret: development ? await developmentSecret(config.dataDir) : config.jwtSecret,
+    publicKey: config.jwtPublicKey,
+    jwksUrl: config.jwksUrl,
     issuer: config.jwtIssuer,
     audience: config.jwtAudience,
     development,
@@ -98,11 +130,15 @@ async function registerAll(app: FastifyInstance, config: Config): Promise<void> 
   });
   await app.register(auditPlugin, { version, dataDir: config.dataDir });
   await app.register(tail);
+  await app.register(moderation);
   await app.register(websocket, { maxFrameBytes: config.limits.frameBytes });
   await app.register(refusals);
+  await app.register(limits, { limits: config.limits });
   await app.register(chat, { limits: config.limits });
   await app.register(auditRoutes);
   await app.register(sessionRoutes);
+  await app.register(ticketRoutes);
+  await app.register(moderationRoutes);
   await app.register(healthRoutes);
   await app.register(metrics, { version });
   await app.register(metricsRoutes, { host: config.host, port: config.metricsPort });

@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify';
+import { schemeOf } from './tls.ts';
 
 const LIFETIME = '12h';
 
@@ -6,7 +7,7 @@ const LIFETIME = '12h';
 export function addressOf(app: FastifyInstance, host: string): string {
   const bound = app.addresses().find((address) => typeof address !== 'string');
   const port = typeof bound === 'object' ? bound.port : 0;
-  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
+  return `${schemeOf(app.server)}://${host.includes(':') ? `[${host}]` : host}:${port}`;
 }
 
 /** Development mode: what to paste to chat, to read the log, and to look around. */

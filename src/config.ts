@@ -1,6 +1,7 @@
 import { isIP, isIPv4 } from 'node:net';
 import Type, { type Static } from 'typebox';
 import { Compile } from 'typebox/compile';
+import { canonicalAddress } from './core/address.ts';
 import { SetupError } from './core/setup-error.ts';
 
 const KIB = 1024;
@@ -43,14 +44,15 @@ export const Environment = Type.Object({
     Type.String({
       pattern: WHOLE,
       description:
-        'A port of its own for /metrics, on HOST and open to whoever reaches it; 0 picks a free one. Unset: ' +
+        'A port of its own for /metrics, on HOST, in plain HTTP and open to whoever reaches it; 0 picks a free one. Unset: ' +
         '/metrics is on PORT, for this machine only.',
     }),
   ),
   JWT_SECRET: Type.Optional(
     Type.String({
       minLength: 32,
-      description: 'The secret of HS256 tokens, at least 32 bytes (RFC 7518 3.2). Unset: development mode.',
+      description:
+        'The secret of HS256 tokens, at least 32 bytes (RFC 7518 3.2). Without any key: development mode.',
     }),
   ),
   JWT_PUBLIC_KEY: Text(
@@ -66,7 +68,8 @@ export const Environment = Type.Object({
   JWT_ISSUER: Text('The `iss` that tokens must have.'),
   JWT_AUDIENCE: Text('The `aud` that tokens must have.'),
   ALLOWED_ORIGINS: Text(
-    'The web origins whose pages may connect to /ws, separated by commas. Unset: the server’s own address.',
+    'The web origins whose pages may connect to /ws and call the API, separated by commas. Unset: the server’s own ' +
+      'address.',
   ),
   TRUST_PROXY: Text(
     'The proxies whose X-Forwarded-For and X-Forwarded-Proto are believed: addresses or networks, separated by ' +
@@ -162,6 +165,12 @@ function checkNetwork(network: string): string {
   const isGood = bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) >= 1 && Number(bits) <= most);
   if (most === -1 || !isGood || rest.length > 0) {
     throw new SetupError(`TRUST_PROXY: “${network}” is neither an address nor a network such as 10.0.0.0/8.`);
+  }
+  // Whether /8 then counts from the front of IPv6 or of IPv4 was once a way to be trusted from anywhere (CVE-2026-92395).
+  if (bits !== undefined && isIP(address) === 6 && isIPv4(canonicalAddress(address) ?? '')) {
+    throw new SetupError(
+      `TRUST_PROXY: “${network}” is a network of IPv4; write it as such, like 10.0.0.0/8.`,
+    );
   }
   return network;
 }

@@ -1,5 +1,6 @@
 import type { FastifyRequest, FastifyServerOptions } from 'fastify';
 import type { LogLevel } from './config.ts';
+import { canonicalAddress } from './core/address.ts';
 
 type LoggerOptions = Exclude<FastifyServerOptions['logger'], boolean | undefined>;
 
@@ -12,7 +13,8 @@ export function loggerOptions(level: LogLevel): LoggerOptions {
     req: (request: FastifyRequest) => ({
       method: request.method,
       path: request.url.split('?', 1)[0],
-      ip: request.ip,
+      // What a proxy has passed on may be any text.
+      ip: canonicalAddress(request.ip ?? ''),
     }),
   };
   return process.stdout.isTTY

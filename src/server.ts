@@ -1,7 +1,7 @@
 import closeWithGrace from 'close-with-grace';
 import { buildApp } from './app.ts';
 import { addressOf, developmentBanner } from './banner.ts';
-import { readConfig } from './config.ts';
+import { isLoopback, readConfig } from './config.ts';
 import { SetupError } from './core/setup-error.ts';
 import { loadDotenv } from './dotenv.ts';
 
@@ -33,6 +33,12 @@ async function main(): Promise<void> {
         ? `Port ${config.port} on ${config.host} is in use. Set PORT to another, or to 0 for any.`
         : `The server cannot listen on HOST=${config.host} PORT=${config.port}: ${message}.`,
       error,
+    );
+  }
+  if (!isLoopback(config.host) && config.tls === undefined && config.trustProxy === undefined) {
+    app.log.warn(
+      `HOST=${config.host} is served over plain HTTP: who is on the way can read and change tokens and messages. Set ` +
+        'TLS_CERT and TLS_KEY, or name the proxy that ends TLS in TRUST_PROXY.',
     );
   }
   const address = addressOf(app, config.host);

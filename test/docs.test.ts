@@ -38,7 +38,7 @@ const elsewhere: Record<string, string> = {
   'npm ci && npm test': '.ci/run',
   'npm ci':
     '.ci/run calls these very commands; npm run format and dev only change what is written or watched',
-  "npx node -e '": 'the same claims are signed in test/plugins/auth.test.ts',
+  "npx node -e '": 'the same claims are signed in test/plugins/auth/index.test.ts',
   'for name in POSTGRES_PASSWORD MINUTEBOOK_OWNER_PASSWORD MINUTEBOOK_APP_PASSWORD JWT_SECRET; do':
     'needs a Docker engine',
   'pg_dump --format=custom --file=minutebook.dump \\':
@@ -54,6 +54,8 @@ const elsewhere: Record<string, string> = {
   'npm run bench': 'test/bench/bench.test.ts, in small',
   'npm run bench -- --only write --arms minutebook,seed --connections 50 --rounds 3': 'the same',
   'cp -a data "data-$(date +%F)"': 'a copy of a folder',
+  'curl -s "http://127.0.0.1:3000/bans/mallory" -X PUT -H "Authorization: Bearer ..." \\':
+    'the same request is made in test/routes/moderation.test.ts',
 };
 const here = new Set([
   'npx wscat -c "ws://127.0.0.1:3000/ws?user=alice"',

@@ -116,6 +116,21 @@ test('a configuration that cannot be meant stops the start with one line that na
   }
 });
 
+test('plain HTTP beyond loopback is warned of, unless a proxy is named that ends TLS', async (t) => {
+  const env = { HOST: '0.0.0.0', JWT_SECRET: 'a secret that is long enough to be one', LOG_LEVEL: 'warn' };
+  const warning = /HOST=0\.0\.0\.0 is served over plain HTTP.*TLS_CERT and TLS_KEY.*TRUST_PROXY/;
+  for (const [more, isWarned] of [
+    [{}, true],
+    [{ TRUST_PROXY: '10.0.0.0/8' }, false],
+    [{ HOST: '127.0.0.1' }, false],
+  ] as const) {
+    const server = await startServer(t, { env: { DATABASE_URL: await createDatabase(t), ...env, ...more } });
+    server.child.kill('SIGTERM');
+    await server.exited;
+    t.equal(warning.test(server.output()), isWarned, JSON.stringify(more));
+  }
+});
+
 test('a file .env is read when there is one, and what the environment holds wins', async (t) => {
   const folder = await temporaryFolder(t);
   await writeFile(join(folder, '.env'), 'LOG_LEVEL=loud\nPORT=http\n');

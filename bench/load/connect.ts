@@ -8,8 +8,8 @@ const AT_ONCE = 50;
 /** Each message is of so many bytes, the JSON around the text included. */
 const MESSAGE_BYTES = 100;
 
-function tokenFor(user: string, secret: string): Promise<string> {
-  return new SignJWT({ scope: 'chat' })
+export function tokenFor(user: string, secret: string, scope = 'chat'): Promise<string> {
+  return new SignJWT({ scope })
     .setProtectedHeader({ alg: 'HS256' })
     .setSubject(user)
     .setIssuedAt()

@@ -3,11 +3,15 @@ import { Crowd } from './crowd.ts';
 import { fanout } from './fanout.ts';
 import { open } from './open.ts';
 import type { Kind, Orders, Reply, Request } from './orders.ts';
+import { type Reader, startReading } from './reads.ts';
 
 // The load generator: a process of its own, told what to do by its parent, one thing at a time.
 
 /** The idle connections; undefined while there are none. */
 let crowd: Crowd | undefined;
+
+/** Who reads now; undefined while nobody does. */
+let reader: Reader | undefined;
 
 function held(): Crowd {
   if (crowd === undefined) throw new Error('No connections are held.');
@@ -35,6 +39,12 @@ async function obey({ kind, order }: Request): Promise<Orders[Kind][1]> {
       await held().release();
       crowd = undefined;
       return null;
+    case 'read':
+      reader = await startReading(order);
+      return null;
+    case 'stopReading':
+      if (reader === undefined) throw new Error('Nobody reads.');
+      return reader.stop();
   }
 }
 

@@ -58,6 +58,25 @@ export type CrowdState = {
   closed: Record<string, number>;
 };
 
+/**
+ * How somebody reads: as many pages as they may in a minute, evenly; the same one right after the other, until the
+ * minute's are used up; beyond their limit (429); or without a right to it (401).
+ */
+export type ReadKind = 'pages' | 'burst' | 'limited' | 'denied';
+
+export type Reading = {
+  target: Target;
+  user: string;
+  kind: ReadKind;
+  /** Reads per second, of those that are refused. */
+  rate: number;
+  /** What the server allows a user in a minute. */
+  quota: number;
+};
+
+/** Answers by their HTTP status. */
+export type Answers = Record<string, number>;
+
 /** What the generator can be told to do, and what it answers. */
 export type Orders = {
   /**
@@ -78,6 +97,9 @@ export type Orders = {
   speak: [{ speakers: number }, { join: Latency; message: Latency }];
   /** Closes what is held. */
   release: [null, null];
+  /** Begins to read over HTTP, and goes on until told to stop. */
+  read: [Reading, null];
+  stopReading: [null, Answers];
 };
 
 export type Kind = keyof Orders;

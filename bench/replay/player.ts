@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 import { WebSocket } from 'ws';
 import type { Step } from './plan.ts';
@@ -29,17 +30,33 @@ export type PlayerOptions = {
 type Answer = { type: string; ref?: string; code?: string };
 
 const MAX_WAIT_MS = 1_000;
-const OPEN_ATTEMPTS = 20;
+const OPEN_ATTEMPTS = 50;
 
-/** A server that is busy or not ready says 429 or 503; it is asked again for a while. */
+/** A handshake that was refused, with what the server says about trying again, in milliseconds. */
+class Refused extends Error {
+  readonly retryMs: number | undefined;
+  readonly isForNow: boolean;
+
+  constructor({ statusCode, headers }: IncomingMessage) {
+    super(`refused with ${statusCode}`);
+    this.isForNow = statusCode === 429 || statusCode === 503;
+    const seconds = headers['retry-after'];
+    this.retryMs = seconds === undefined ? undefined : 1_000 * Number(seconds);
+  }
+}
+
+/**
+ * A server that is busy or not ready says 429 or 503, and when to ask again: the users of a whole chat come from one
+ * address here, and all at once.
+ */
 async function openPatiently(user: string, options: PlayerOptions): Promise<WebSocket> {
   for (let attempt = 1; ; attempt += 1) {
     try {
       return await open(user, options);
     } catch (error) {
-      if (attempt === OPEN_ATTEMPTS || !/(429|503)$/.test((error as Error).message)) throw error;
+      if (!(error instanceof Refused) || !error.isForNow || attempt === OPEN_ATTEMPTS) throw error;
       options.tally.waited += 1;
-      await delay(Math.min(MAX_WAIT_MS, 50 * 2 ** attempt));
+      await delay(error.retryMs ?? Math.min(MAX_WAIT_MS, 50 * 2 ** attempt));
     }
   }
 }
@@ -53,6 +70,10 @@ function open(user: string, { url, token }: PlayerOptions): Promise<WebSocket> {
   return new Promise((resolve, reject) => {
     socket.once('error', reject);
     socket.once('close', () => reject(new Error('closed before the welcome')));
+    socket.once('unexpected-response', (request, response) => {
+      reject(new Refused(response));
+      request.destroy();
+    });
     socket.once('message', (data: Buffer) => {
       const { type, code } = JSON.parse(data.toString()) as Answer;
       // The welcome means that the session is on record; nothing else comes first but an error.

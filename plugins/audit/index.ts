@@ -69,6 +69,8 @@ export type Audit = {
    * whose lease has lapsed does not know what was recorded in its place.
    */
   mayShow: () => Promise<void> | undefined;
+  /** Tells how far the log was read here: the number after the last event of the present epoch that was seen. */
+  noteSeen: (nextSeq: number) => void;
   /** Whether the last that was tried on the log failed; asks nobody. */
   isTroubled: () => boolean;
   /** Asks the database whether the log can be written now: null when it can, or the reason why not. */
@@ -113,12 +115,13 @@ export default fp(
           for (const listener of attemptListeners) listener(attempt);
         },
         onKnown: (epoch, nextSeq) => seen.note(epoch, nextSeq),
+        onRewound: (epoch) => seen.distrust(epoch),
         onReaped: () => {
           for (const listener of hintListeners) listener();
         },
-        onLost: (reason) => {
-          fastify.log.error({ instance: instance.name }, `this instance has lost its place: ${reason}`);
-          former.push(instance);
+        onLost: (reason, lost) => {
+          fastify.log.error({ instance: lost.name }, `this instance has lost its place: ${reason}`);
+          former.push(lost);
           for (const listener of lostListeners) listener();
           void rejoin();
         },
@@ -137,13 +140,16 @@ export default fp(
             { instance: instance.name, ...history },
             'this instance has a new place in the log',
           );
-          await instance.recordSurely(started());
-          return;
+          break;
         } catch (error) {
           fastify.log.warn({ err: error }, 'no new place in the log yet');
           await delay(REJOIN_MS, undefined, { ref: false });
         }
       }
+      // The end came while the place was taken; it will be given up by others.
+      if (closing) instance.stop();
+      // If this place is lost as well, `onLost` looks for another.
+      else await instance.recordSurely(started()).catch((error: Error) => fastify.log.warn({ err: error }));
     }
 
     const started = (): Draft => ({
@@ -163,15 +169,22 @@ export default fp(
 
     /** The last check, shared by those who ask at the same time. */
     let lastCheck: { at: number; answer: Promise<string | null> } | undefined;
+    /** The question under way, if any: one that hangs holds a connection, and more of them would hold all. */
+    let asking: Promise<string | null> | undefined;
     function check(): Promise<string | null> {
       const now = performance.now();
       if (lastCheck !== undefined && now - lastCheck.at < CHECK_FRESH_MS) return lastCheck.answer;
+      asking ??= instance
+        .probe()
+        .then(
+          () => (instance.isLost ? 'this instance has lost its place in the log' : null),
+          (error: Error) => error.message,
+        )
+        .finally(() => {
+          asking = undefined;
+        });
       const timeout = delay(CHECK_TIMEOUT_MS, 'the database does not answer in time', { ref: false });
-      const answer = instance.probe().then(
-        () => (instance.isLost ? 'this instance has lost its place in the log' : null),
-        (error: Error) => error.message,
-      );
-      lastCheck = { at: now, answer: Promise.race([answer, timeout]) };
+      lastCheck = { at: now, answer: Promise.race([asking, timeout]) };
       return lastCheck.answer;
     }
 
@@ -202,6 +215,7 @@ export default fp(
       onLost: (listener) => lostListeners.push(listener),
       onNewEpoch: (listener) => epochListeners.push(listener),
       mayShow: () => instance.whenLeaseSettled(),
+      noteSeen: (nextSeq) => instance.know(nextSeq),
       isTroubled: () => instance.isLost || instance.trouble !== null,
       check,
       warnings: () => [

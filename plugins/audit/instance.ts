@@ -11,8 +11,8 @@ import { LEASE_MS } from '../../src/core/lease.ts';
 import type { AuditEvent } from '../../src/core/schemas.ts';
 
 const MIB = 1024 * 1024;
-/** How long a caller of `record` waits for an answer at most (promise 2 of the log). */
-const DEADLINE_MS = 5_000;
+/** How long a caller of `record` waits for an answer at most; its client hears within 5 s (promise 2 of the log). */
+const DEADLINE_MS = 4_800;
 /** The database ends an append that waits for a lock after 1 s (db/client.ts); with room for the way there. */
 const ATTEMPT_MS = 1_200;
 const LIMITS = {
@@ -45,8 +45,10 @@ export type InstanceOptions = {
   onKnown: (epoch: string, nextSeq: number) => void;
   /** Called when it has recorded the ends of what a lost instance had open. */
   onReaped: () => void;
+  /** Called when the log of an epoch turns out to have been put back, before it is lost for that. */
+  onRewound: (epoch: string) => void;
   /** Called once, when it can answer for its sessions no more; they are ended by whoever reaps it. */
-  onLost: (reason: string) => void;
+  onLost: (reason: string, instance: Instance) => void;
   onWarning: (message: string) => void;
 };
 
@@ -103,8 +105,10 @@ export class Instance {
     this.#known = history.nextSeq;
     this.#committer = new BatchCommitter({
       store,
+      known: () => this.#known,
+      onRewound: () => this.#rewound(),
       onCommit: (events) => {
-        this.#know((events.at(-1)?.seq ?? -1) + 1);
+        this.know((events.at(-1)?.seq ?? -1) + 1);
         options.onCommit(events);
       },
       deadlineMs: DEADLINE_MS,
@@ -128,9 +132,16 @@ export class Instance {
     const store = await PostgresLogStore.join(options.db, newName(), () => {
       if (instance !== undefined) instance.#lose('it was stopped for too long, or others gave it up');
     });
-    instance = new Instance(store, await store.checkHistory(options.seen), options);
-    await instance.renew();
-    if (instance.isLost) throw new Error('the place in the log was lost as soon as it was taken');
+    try {
+      instance = new Instance(store, await store.checkHistory(options.seen), options);
+      await instance.renew();
+      if (instance.isLost) throw new Error('the place in the log was lost as soon as it was taken');
+    } catch (error) {
+      instance?.stop();
+      // Nothing was done under this name; else it would be given up for lost one day.
+      await store.leave().catch(() => {});
+      throw error;
+    }
     instance.#joined = true;
     instance.#scheduleRenewal(RENEW_MS);
     return instance;
@@ -209,8 +220,8 @@ export class Instance {
     const known = this.#known;
     const renewal = await this.#store.renew();
     if (renewal.epoch !== this.history.epoch) this.#lose('the log has begun a new epoch');
-    else if (renewal.nextSeq < known) this.#lose('the log was put back to an older state');
-    else this.#know(renewal.nextSeq);
+    else if (renewal.nextSeq < known) this.#rewound();
+    else this.know(renewal.nextSeq);
     this.#others = renewal.others;
     this.#aheadMs = renewal.aheadMs;
     this.#renewalTrouble = null;
@@ -232,16 +243,22 @@ export class Instance {
     await this.#store.leave();
   }
 
+  /** Events up to, but without, a number were seen in the log. */
+  know(nextSeq: number): void {
+    if (nextSeq <= this.#known || this.isLost) return;
+    this.#known = nextSeq;
+    this.#options.onKnown(this.history.epoch, nextSeq);
+  }
+
   /** Stops all that is under way; what is unknown then stays unknown. */
   stop(): void {
     this.#ended.abort();
     this.#rest();
   }
 
-  #know(nextSeq: number): void {
-    if (nextSeq <= this.#known) return;
-    this.#known = nextSeq;
-    this.#options.onKnown(this.history.epoch, nextSeq);
+  #rewound(): void {
+    this.#options.onRewound(this.history.epoch);
+    this.#lose('the log was put back to an older state');
   }
 
   /** Its sessions will be ended by others; nothing of it may be written or shown any more. */
@@ -251,7 +268,7 @@ export class Instance {
     this.#rest();
     this.#store.lease.lose();
     this.#group.abort();
-    if (this.#joined) this.#options.onLost(reason);
+    if (this.#joined) this.#options.onLost(reason, this);
   }
 
   #rest(): void {

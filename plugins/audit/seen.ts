@@ -55,6 +55,11 @@ export class Seen {
     this.#changed = true;
   }
 
+  /** An epoch was seen to have been put back: whatever its numbers are by now, they name other events than before. */
+  distrust(epoch: string): void {
+    this.note(epoch, Number.MAX_SAFE_INTEGER);
+  }
+
   /** Writes what is not written yet; nothing is written afterwards. */
   async close(): Promise<void> {
     clearInterval(this.#timer);

@@ -1,33 +1,26 @@
-import { isIP } from 'node:net';
 import type { FastifyInstance, FastifyRequest, onRequestAsyncHookHandler } from 'fastify';
 import fp from 'fastify-plugin';
-import { type JWTPayload, errors as joseErrors, jwtVerify, SignJWT } from 'jose';
-import { isLoopback } from '../../src/config.ts';
+import { SignJWT } from 'jose';
 import { CodedError } from '../../src/core/errors.ts';
+import { headerValues } from '../../src/core/header-values.ts';
+import { offeredTicket } from '../../src/core/subprotocols.ts';
 import { isName } from '../../src/core/text.ts';
+import { type KeyOptions, openKeys } from './keys.ts';
+import { KnownTokens } from './known-tokens.ts';
+import { originCheck, requireLoopbackName } from './origins.ts';
+import { type Principal, type Scope, unauthenticated } from './principal.ts';
+import { redeemTicket, sellTicket, type Ticket } from './tickets.ts';
+import { type TokenRules, tokenVerifier } from './tokens.ts';
 
-export type Scope = 'chat' | 'audit:read' | 'admin';
+export type { Principal, Scope } from './principal.ts';
 
-export type AuthOptions = {
-  /** The HS256 secret. */
-  secret: Uint8Array;
-  issuer: string | undefined;
-  audience: string | undefined;
-  /** No key was configured: loopback only, and `/ws?user=` needs no token. */
-  development: boolean;
-  /** undefined: the server’s own address. */
-  allowedOrigins: readonly string[] | undefined;
-};
-
-/** Who speaks, as a verified token says. */
-export type Principal = {
-  userId: string;
-  scopes: ReadonlySet<string>;
-  /** The rooms that the token limits its bearer to; undefined: all. */
-  rooms: ReadonlySet<string> | undefined;
-  /** When the token expires, clocks that differ allowed for, in milliseconds since 1970; undefined: never. */
-  expiresAt: number | undefined;
-};
+export type AuthOptions = KeyOptions &
+  TokenRules & {
+    /** No key was configured: loopback only, and `/ws?user=` needs no token. */
+    development: boolean;
+    /** undefined: the server’s own address. */
+    allowedOrigins: readonly string[] | undefined;
+  };
 
 /** Looks at who was let in by their token and may still refuse them. @throws CodedError */
 export type Guard = (principal: Principal, request: FastifyRequest) => void | Promise<void>;
@@ -36,6 +29,8 @@ export type Auth = {
   development: boolean;
   /** A hook that lets only bearers of a scope pass: 401 without a valid token, 403 without the scope. */
   requireScope: (scope: Scope) => onRequestAsyncHookHandler;
+  /** A hook that lets only pages of allowed origins pass, and whoever is no page. */
+  requireOrigin: onRequestAsyncHookHandler;
   /** Who wants to open a WebSocket. @throws CodedError */
   authenticateSocket: (request: FastifyRequest, developmentUser: string | undefined) => Promise<Principal>;
   /**
@@ -43,8 +38,10 @@ export type Auth = {
    * guards were added.
    */
   addGuard: (guard: Guard) => void;
-  /** Signs a token with the server’s own secret. */
+  /** Signs a token with the server’s own secret. @throws Error when it has none */
   issueToken: (userId: string, scopes: readonly Scope[], lifetime: string) => Promise<string>;
+  /** A ticket with which a browser opens one WebSocket as this principal. @throws CodedError */
+  issueTicket: (principal: Principal) => Promise<Ticket>;
 };
 
 declare module 'fastify' {
@@ -57,136 +54,87 @@ declare module 'fastify' {
   }
 }
 
-/** How far two clocks may differ, in seconds. */
-const CLOCK_SKEW = 60;
 const BEARER = /^Bearer +([\w-]+\.[\w-]+\.[\w-]+)$/i;
 
-const unauthenticated = (message: string, cause?: unknown) =>
-  new CodedError('unauthenticated', message, { cause });
-
-function bearerToken(request: FastifyRequest): string | undefined {
-  const header = request.headers.authorization;
+function bearerToken({ raw }: FastifyRequest): string | undefined {
+  const [header, ...others] = headerValues(raw.rawHeaders, 'authorization');
   if (header === undefined) return undefined;
+  // Node would take the first, and a proxy before us may have looked at the last.
+  if (others.length > 0) throw unauthenticated('There is more than one Authorization header.');
   const token = BEARER.exec(header)?.[1];
   if (token === undefined) throw unauthenticated('The Authorization header must be “Bearer” and a JWT.');
   return token;
 }
 
-function principalOf({ exp, sub, scope, rooms }: JWTPayload): Principal {
-  if (typeof sub !== 'string' || !isName(sub)) {
-    throw unauthenticated('The token’s “sub” must be a user name of 1-128 bytes without control characters.');
+/** Whoever says so, in development mode. @throws CodedError */
+function developmentPrincipal(userId: string): Principal {
+  if (!isName(userId)) {
+    throw new CodedError(
+      'invalid_parameter',
+      '“user” must be 1-128 bytes of UTF-8 without control characters.',
+      { parameter: 'user' },
+    );
   }
-  if (scope !== undefined && typeof scope !== 'string')
-    throw unauthenticated('The token’s “scope” is not text.');
-  const limited = Array.isArray(rooms) && rooms.every((room) => typeof room === 'string');
-  if (rooms !== undefined && !limited) throw unauthenticated('The token’s “rooms” is not a list of names.');
-  return {
-    userId: sub,
-    // RFC 9068 2.2.3: scopes are separated by spaces.
-    scopes: new Set(scope?.split(' ').filter((word) => word !== '') ?? []),
-    rooms: limited ? new Set(rooms as string[]) : undefined,
-    expiresAt: exp === undefined ? undefined : (exp + CLOCK_SKEW) * 1_000,
-  };
+  return { userId, scopes: new Set(['chat']), rooms: undefined, expiresAt: undefined };
 }
 
-/** The part of a Host header that names the host. */
-function hostName(header: string | undefined): string {
-  if (header === undefined || !URL.canParse(`http://${header}`)) return '';
-  return new URL(`http://${header}`).hostname.replace(/^\[|\]$/g, '');
-}
-
-/**
- * Refuses a request that names another host than this machine: a web page can make a name of its own resolve to
- * 127.0.0.1 (DNS rebinding), and the Host header tells.
- */
-export async function requireLoopbackName({ headers }: FastifyRequest): Promise<void> {
-  if (!isLoopback(hostName(headers.host))) {
-    throw new CodedError('host_not_allowed', 'In development mode only loopback names are served.');
-  }
-}
-
-/** Tokens, scopes, and in development mode the guards that stand in for them. */
+/** Tokens, tickets, scopes and origins, and in development mode the guards that stand in for them. */
 export default fp(
   async function auth(fastify: FastifyInstance, options: AuthOptions) {
     const { secret, issuer, audience, development } = options;
+    const { handshake } = fastify.database;
     fastify.decorateRequest('principal', null);
     const guards: Guard[] = [];
+    const checkOrigin = originCheck(fastify, options.allowedOrigins);
+
+    const known = new KnownTokens();
+    const keys = await openKeys(
+      options,
+      (error) => fastify.log.warn({ err: error }, 'the keys of the token issuer could not be fetched'),
+      () => known.clear(),
+    );
+    fastify.addHook('onClose', async () => keys.close());
+    const verify = tokenVerifier(keys.sources, { issuer, audience });
+    if (audience === undefined && (options.publicKey ?? options.jwksUrl) !== undefined) {
+      fastify.log.warn(
+        'JWT_AUDIENCE is not set: tokens that the issuer made for other services are good here',
+      );
+    }
 
     /** Lets in whoever has the scope and whom no guard refuses. */
     async function admit(principal: Principal, scope: Scope, request: FastifyRequest): Promise<Principal> {
+      request.principal = principal;
       if (!principal.scopes.has(scope)) throw new CodedError('forbidden', `This needs the scope “${scope}”.`);
       for (const guard of guards) await guard(principal, request);
       return principal;
-    }
-
-    async function verify(token: string): Promise<Principal> {
-      try {
-        const { payload } = await jwtVerify(token, secret, {
-          algorithms: ['HS256'],
-          clockTolerance: CLOCK_SKEW,
-          requiredClaims: ['exp', 'sub'],
-          ...(issuer === undefined ? {} : { issuer }),
-          ...(audience === undefined ? {} : { audience }),
-        });
-        return principalOf(payload);
-      } catch (error) {
-        if (error instanceof CodedError) throw error;
-        throw unauthenticated(
-          error instanceof joseErrors.JWTExpired ? 'The token has expired.' : 'The token is not valid here.',
-          error,
-        );
-      }
     }
 
     async function authenticate(request: FastifyRequest): Promise<Principal> {
       const token = bearerToken(request);
       if (token === undefined)
         throw unauthenticated('This needs an Authorization header with a bearer token.');
-      request.principal = await verify(token);
-      return request.principal;
+      const now = Date.now();
+      return known.get(token, now) ?? known.add(token, await verify(token), now);
     }
 
-    /** Origins of our own address, under every name that loopback has. */
-    function ownOrigins(): string[] {
-      return fastify.addresses().flatMap((bound) => {
-        if (typeof bound === 'string') return [];
-        const { address, port } = bound;
-        const names = isLoopback(address) ? ['127.0.0.1', 'localhost', '[::1]'] : [address];
-        return names.map((name) => `http://${isIP(name) === 6 ? `[${name}]` : name}:${port}`);
-      });
-    }
-
-    /** Browsers send an Origin and other clients need not; what is sent must be on the list, to the letter. */
-    function checkOrigin(request: FastifyRequest): void {
-      const origins = request.raw.headersDistinct.origin ?? [];
-      const allowed = options.allowedOrigins ?? ownOrigins();
-      if (origins.some((origin) => !allowed.includes(origin))) {
-        throw new CodedError('origin_not_allowed', 'Pages of this origin may not connect (ALLOWED_ORIGINS).');
-      }
-    }
-
-    async function authenticateSocket(
+    /** Who a handshake says it is, in one of three ways. */
+    async function identify(
       request: FastifyRequest,
       developmentUser: string | undefined,
     ): Promise<Principal> {
-      checkOrigin(request);
-      if (development && developmentUser !== undefined && request.headers.authorization === undefined) {
-        if (!isName(developmentUser)) {
-          throw new CodedError(
-            'invalid_parameter',
-            '“user” must be 1-128 bytes of UTF-8 without control characters.',
-            { parameter: 'user' },
-          );
+      const { authorization, 'sec-websocket-protocol': offers } = request.headers;
+      const ticket = offeredTicket(offers);
+      if (ticket !== undefined) {
+        if (authorization !== undefined || developmentUser !== undefined) {
+          throw new CodedError('bad_request', 'A ticket says who you are; give nothing else beside it.');
         }
-        request.principal = {
-          userId: developmentUser,
-          scopes: new Set(['chat']),
-          rooms: undefined,
-          expiresAt: undefined,
-        };
-        return admit(request.principal, 'chat', request);
+        // From here on the ticket is used up, whatever is refused afterwards.
+        return redeemTicket(handshake, ticket);
       }
-      return admit(await authenticate(request), 'chat', request);
+      if (development && developmentUser !== undefined && authorization === undefined) {
+        return developmentPrincipal(developmentUser);
+      }
+      return authenticate(request);
     }
 
     if (development) fastify.addHook('onRequest', requireLoopbackName);
@@ -196,9 +144,14 @@ export default fp(
       requireScope: (scope) => async (request) => {
         await admit(await authenticate(request), scope, request);
       },
+      requireOrigin: async (request) => checkOrigin(request),
       addGuard: (guard) => guards.push(guard),
-      authenticateSocket,
-      issueToken: (userId, scopes, lifetime) => {
+      authenticateSocket: async (request, developmentUser) => {
+        checkOrigin(request);
+        return admit(await identify(request, developmentUser), 'chat', request);
+      },
+      issueToken: async (userId, scopes, lifetime) => {
+        if (secret === undefined) throw new Error('without JWT_SECRET there is nothing to sign tokens with');
         const token = new SignJWT({ scope: scopes.join(' ') })
           .setProtectedHeader({ alg: 'HS256' })
           .setSubject(userId)
@@ -206,9 +159,10 @@ export default fp(
           .setExpirationTime(lifetime);
         if (issuer !== undefined) token.setIssuer(issuer);
         if (audience !== undefined) token.setAudience(audience);
-        return token.sign(secret);
+        return token.sign(new TextEncoder().encode(secret));
       },
+      issueTicket: (principal) => sellTicket(handshake, principal),
     });
   },
-  { name: 'auth', dependencies: ['errors'] },
+  { name: 'auth', dependencies: ['errors', 'database'] },
 );

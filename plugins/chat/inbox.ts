@@ -7,6 +7,8 @@ const MAX_WAITING = 64;
 
 /** Whose frames they are. */
 export type InboxOwner = {
+  /** Whether their sender may have one more frame handled, by all that it has open. */
+  takeFrame: (now: number) => boolean;
   /** Handles one frame; a promise when the next one must wait for it. Throws what its sender is to be told. */
   onFrame: (frame: ClientFrame) => Promise<unknown> | undefined;
   /** A frame was refused, or could not be handled. */
@@ -96,9 +98,10 @@ export class Inbox {
     this.#draining = true;
   }
 
-  /** Forgets what is waiting. */
+  /** Forgets what is waiting. What is still to come is read, for the answer to a close frame is behind it. */
   clear(): void {
     this.#waiting = [];
+    this.#source.resume();
   }
 
   /**
@@ -120,7 +123,8 @@ export class Inbox {
   #handle(text: string): Promise<unknown> | undefined {
     try {
       if (this.#draining) throw new FrameError('overloaded', 'The server is shutting down.', refIn(text));
-      if (!this.#bucket.take(performance.now())) {
+      const now = performance.now();
+      if (!this.#bucket.take(now) || !this.#owner.takeFrame(now)) {
         throw new FrameError('rate_limited', 'Too many frames; wait a moment.', refIn(text));
       }
       return this.#owner.onFrame(parseFrame(text));

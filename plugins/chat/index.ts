@@ -80,6 +80,7 @@ function userAgentOf(request: FastifyRequest): string | null {
 export default fp(
   async function chat(fastify: FastifyInstance, { limits }: ChatOptions) {
     const { audit, auth, database, tail, refuseFrame, traffic } = fastify;
+    const { takeFrame } = fastify.limits;
     /** Sessions whose end is not on record yet, by id. */
     const sessions = new Map<string, Session>();
     const rooms = new Rooms<Session>();
@@ -135,10 +136,17 @@ export default fp(
       for (const room of left) tellPresence(room, presence('left', room, event), session);
     }
 
+    /** The ban of a user, who may have any number of sessions here. */
+    function expelUser(userId: string | null): void {
+      for (const session of sessions.values()) if (session.userId === userId) session.expel();
+    }
+
     function deliver(event: AuditEvent): void {
       const { action, room, session_id } = event;
       const session = session_id === null ? undefined : sessions.get(session_id);
       if (action === 'DISCONNECTED') deliverEnd(event, session);
+      if (action === 'USER_KICKED') session?.expel();
+      if (action === 'USER_BANNED') expelUser(event.target_user_id);
       if (room === null) return;
       if (action === 'MESSAGE_SENT') deliverMessage(event, room, session);
       if (action === 'JOINED') {
@@ -184,9 +192,10 @@ export default fp(
     // ---- what a member missed
 
     async function replay(session: Session, room: string, since: Since, until: number): Promise<Replay> {
-      const { firstSeq } = await read(readLogState(database.read));
-      if (since.epoch !== audit.epoch || since.seq >= until || since.seq < firstSeq - 1) {
-        return { reset: { epoch: audit.epoch, first_seq: firstSeq, seq: until } };
+      // As the database says: another instance may have begun an epoch that this one has not heard of yet.
+      const { epoch, firstSeq } = await read(readLogState(database.read));
+      if (since.epoch !== epoch || since.seq >= until || since.seq < firstSeq - 1) {
+        return { reset: { epoch, first_seq: firstSeq, seq: until } };
       }
       const range = { from: since.seq + 1, to: until };
       const { events, hasMore } = await read(roomMessages(database.read, room, range, MAX_REPLAYED));
@@ -222,6 +231,7 @@ export default fp(
       limits,
       traffic,
       outbox: new Outbox(),
+      takeFrame,
       refuse: refuseFrame,
       replay,
       delivered: () => delivered,
@@ -249,7 +259,7 @@ export default fp(
         querystring,
         response: {
           101: { description: 'The connection speaks WebSocket from here on', type: 'null' },
-          ...problems(400, 401, 403, 426, 503),
+          ...problems(400, 401, 403, 426, 429, 503),
         },
       },
       onRequest: async (request) => {
@@ -323,7 +333,7 @@ export default fp(
   },
   {
     name: 'chat',
-    dependencies: ['auth', 'database', 'audit', 'tail', 'websocket', 'refusals'],
+    dependencies: ['auth', 'database', 'audit', 'tail', 'websocket', 'refusals', 'limits'],
     encapsulate: true,
   },
 );

@@ -2,7 +2,13 @@ import { randomUUID } from 'node:crypto';
 import type { Duplex } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { WebSocket } from 'ws';
-import { CodedError, type ErrorCode, OutcomeUnknownError, type Receipt } from '../../src/core/errors.ts';
+import {
+  CodedError,
+  type ErrorCode,
+  ExpelledError,
+  OutcomeUnknownError,
+  type Receipt,
+} from '../../src/core/errors.ts';
 import type { Draft } from '../../src/core/events.ts';
 import {
   type ClientFrame,
@@ -40,6 +46,8 @@ export type SessionContext = {
   limits: { framesPerSecond: number; roomsPerSession: number };
   traffic: Traffic;
   outbox: Outbox;
+  /** Whether a user may send one more frame, by all sessions together. */
+  takeFrame: (userId: string, now: number) => boolean;
   /** Puts a refused frame on record. */
   refuse: (code: ErrorCode, source: { user_id: string; ip: string | null; session_id: string }) => void;
   /** Reads what a member missed in a room: after `since`, before `until`. Recorded as a read of the log. */
@@ -141,6 +149,11 @@ export class Session {
     this.#connection.close(code, reason);
   }
 
+  /** An administrator has ended it: the log takes nothing more that it says. */
+  expel(): void {
+    this.close(4403, 'ended by an administrator');
+  }
+
   /**
    * Cuts the connection. Its end is on record already, or will be put there by another instance: nothing that
    * happens to this session from here on is told to anybody.
@@ -208,6 +221,11 @@ export class Session {
     this.#inbox.add(text);
   }
 
+  /** Whether its user may send one more frame. */
+  takeFrame(now: number): boolean {
+    return this.#context.takeFrame(this.userId, now);
+  }
+
   /** A frame was refused before it could be read. */
   onRefused(code: ErrorCode): void {
     if (this.#isOver()) return;
@@ -240,6 +258,8 @@ export class Session {
     // Unknown is not refused: it may well be on record.
     if (code !== 'outcome_unknown') this.onRefused(code);
     if (code === 'outcome_unknown' || code === 'audit_unavailable') this.#inbox.refuseWaiting();
+    // The log knows of its end before this instance has heard of it.
+    if (error instanceof ExpelledError) this.expel();
   }
 
   /** A command is finished with. */
@@ -383,7 +403,7 @@ export class Session {
     this.#state = 'closing';
     this.#wake();
     this.tellError(error, undefined);
-    this.close(1013, 'the audit log cannot be written');
+    if (!(error instanceof ExpelledError)) this.close(1013, 'the audit log cannot be written');
     if (error instanceof OutcomeUnknownError) {
       error.settled.then(
         () => this.#recordEnd(1013, 'the audit log cannot be written'),

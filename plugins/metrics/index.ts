@@ -27,5 +27,8 @@ export default fp(
     });
     fastify.addHook('onClose', async () => own.close());
   },
-  { name: 'metrics', dependencies: ['database', 'disk', 'audit', 'tail', 'websocket', 'refusals'] },
+  {
+    name: 'metrics',
+    dependencies: ['database', 'disk', 'durability', 'audit', 'tail', 'websocket', 'refusals'],
+  },
 );

@@ -25,7 +25,7 @@ const byName = (label: string, counts: Record<string, number>) => () =>
  * @returns brings the numbers up to date that the database alone knows; never waits long, never rejects
  */
 export function measureLog(fastify: FastifyInstance, instruments: Instruments): () => Promise<void> {
-  const { audit, database, tail, disk } = fastify;
+  const { audit, database, durability, tail, disk } = fastify;
 
   // ---- what was written, told batch by batch
 
@@ -47,6 +47,9 @@ export function measureLog(fastify: FastifyInstance, instruments: Instruments): 
     for (const { action } of events) recorded[action as Action] += 1;
     observeBatch(events.length);
     committed = (events.at(-1)?.seq ?? -1) + 1;
+  });
+  audit.onNewEpoch(() => {
+    committed = 0;
   });
   audit.onAttempt(({ ms, failure }) => {
     if (failure === null) observeCommit(ms / 1_000);
@@ -70,6 +73,11 @@ export function measureLog(fastify: FastifyInstance, instruments: Instruments): 
   const seconds = (ms: number): number => ms / 1_000;
   instruments.gauge('minutebook_log_writable', '1 while nothing tells that the log cannot be written.', () =>
     audit.isTroubled() ? 0 : 1,
+  );
+  instruments.gauge(
+    'minutebook_log_durable',
+    '1 while the database is not known to lose what it commits in a crash; at most 5 s old.',
+    () => Number(durability.isGiven()),
   );
   instruments.gauge(
     'minutebook_queue_events',

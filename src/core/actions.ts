@@ -10,12 +10,22 @@ const Since = Type.String({
   description: 'When the instance saw the first of them: RFC 3339, UTC, microseconds.',
 });
 
-const Refusal = Type.Object({ code: Code, count: Count, since: Since });
+const Sources = Type.Optional(
+  Type.Integer({
+    minimum: 1,
+    description:
+      'Where sources were too many to tell apart: how many this event stands for, counted up to 1,000. Then it ' +
+      'names none of them.',
+  }),
+);
+
+const Refusal = Type.Object({ code: Code, count: Count, since: Since, sources: Sources });
 const HttpRefusal = Type.Object({
   code: Code,
   count: Count,
   since: Since,
-  method: Type.String(),
+  sources: Sources,
+  method: Type.String({ description: '`*` where it could not be read, or sources are counted together.' }),
   route: Type.String({ description: 'The route as registered, or `*` where none matched.' }),
 });
 
@@ -64,8 +74,21 @@ export const actions = {
   },
   AUDIT_STREAMED: { description: 'Somebody followed the log live.', details: Empty },
   AUDIT_EXPORTED: { description: 'Somebody exported from the log.', details: Empty },
-  USER_KICKED: { description: 'An administrator ended a session.', details: Empty },
-  USER_BANNED: { description: 'An administrator banned a user.', details: Empty },
+  USER_KICKED: {
+    description: 'An administrator ended a session.',
+    details: Type.Object({
+      reason: Type.Union([Type.String(), Type.Null()], { description: 'As given; null: none was.' }),
+    }),
+  },
+  USER_BANNED: {
+    description: 'An administrator banned a user, or banned them anew.',
+    details: Type.Object({
+      reason: Type.String(),
+      until: Type.Union([Type.String(), Type.Null()], {
+        description: 'When it ends: RFC 3339, UTC, microseconds; null: when it is lifted.',
+      }),
+    }),
+  },
   USER_UNBANNED: { description: 'An administrator lifted a ban.', details: Empty },
   CONTENT_ERASED: { description: 'Content was erased from earlier events.', details: Empty },
   RETENTION_APPLIED: { description: 'Expired events were dropped.', details: Empty },

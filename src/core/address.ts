@@ -21,3 +21,19 @@ export function canonicalAddress(text: string): string | undefined {
   const low = Number.parseInt(hex[2] ?? '', 16);
   return [high >> 8, high & 255, low >> 8, low & 255].join('.');
 }
+
+/**
+ * Whom an address stands for when addresses are counted: an IPv4 address for itself, an IPv6 address for its /64, which
+ * is the least that a single customer is given (RFC 6177 2), so that 2^64 addresses are nobody's to hide behind.
+ *
+ * @param address in its one spelling
+ */
+export function networkOf(address: string): string {
+  if (!address.includes(':')) return address;
+  const [head = '', tail] = address.split('::');
+  const groups = (text: string | undefined): string[] => (text ? text.split(':') : []);
+  const before = groups(head);
+  const after = groups(tail);
+  const zeros = Array.from({ length: tail === undefined ? 0 : 8 - before.length - after.length }, () => '0');
+  return `${[...before, ...zeros, ...after].slice(0, 4).join(':')}::/64`;
+}

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { CodedError, OutcomeUnknownError, type Receipt } from './errors.ts';
+import { CodedError, ExpelledError, OutcomeUnknownError, type Receipt } from './errors.ts';
 import { type PendingEvent, placeEvent } from './events.ts';
 import type { AuditEvent } from './schemas.ts';
 
@@ -12,17 +12,21 @@ export type BatchReceipt = { first_seq: number; timestamp: string };
  * - `not_applied`: nothing was written. Try again.
  * - `unknown`: it may have been written. Try the identical batch again under its number.
  * - `fenced`: this writer's term or lease has ended; nothing was written. Take a new term.
+ * - `expelled`: it holds what an administrator has put an end to; nothing was written. Go on without that.
  */
-export const appendFailures = ['item', 'not_applied', 'unknown', 'fenced'] as const;
+export const appendFailures = ['item', 'not_applied', 'unknown', 'fenced', 'expelled'] as const;
 export type AppendFailure = (typeof appendFailures)[number];
 
 export class AppendError extends Error {
   readonly kind: AppendFailure;
+  /** Which events of the batch are `expelled`, counted from 0; else empty. */
+  readonly expelled: readonly number[];
 
-  constructor(kind: AppendFailure, message: string, cause: unknown) {
+  constructor(kind: AppendFailure, message: string, cause: unknown, expelled: readonly number[] = []) {
     super(message, { cause });
     this.name = 'AppendError';
     this.kind = kind;
+    this.expelled = expelled;
   }
 }
 
@@ -55,6 +59,10 @@ export type CommitOptions = {
   store: LogStore;
   /** Called with the events of a batch, in order, as soon as they are known to be durable. */
   onCommit: (events: AuditEvent[]) => void;
+  /** The number after the last event that is known to be in the log; 0 unless given. */
+  known?: () => number;
+  /** Called when a batch got numbers that named other events before it was sent: the log was put back meanwhile. */
+  onRewound?: () => void;
   /** Undefined while receipts may be given; else a promise to wait for before they are. */
   mayShow?: () => Promise<void> | undefined;
   /** How long a caller waits for an answer at most, in milliseconds from the time of queueing. */
@@ -93,6 +101,7 @@ async function inTime<T>(work: Promise<T>, deadline: number): Promise<T> {
  *
  *     attempt -- committed ----------------------------------------> answer with receipts
  *        |------ item: split in two -------------------------------> attempt each half
+ *        |------ expelled: fence and look up if in doubt ----------> attempt the rest
  *        |------ anything else: the identical batch again, until the deadline
  *     deadline - no attempt in doubt -----------------------------> audit_unavailable
  *        '------ in doubt: outcome_unknown, then fence, look up --> the truth, late
@@ -146,6 +155,7 @@ export class BatchCommitter {
       return nothing;
     }
     const number = this.#nextNumber++;
+    const known = this.#options.known?.() ?? 0;
     const batch = entries.map((entry) => entry.pending);
     let inDoubt = false;
     let lastError: unknown;
@@ -155,16 +165,24 @@ export class BatchCommitter {
       if (!(outcome instanceof AppendError)) {
         // From here on the batch is durable: a crash loses nothing that anybody was or will be told.
         this.#trouble = null;
-        return () => this.#settle(entries, outcome);
+        return () => this.#settle(entries, outcome, known);
       }
       const failure = outcome;
       lastError = failure;
       this.#trouble = failure.message;
       if (failure.kind === 'item') {
-        // The data is at fault, so a twin of this attempt that is still under way must fail as well.
-        return this.#split(entries, failure);
+        // What is in doubt is looked up first: its halves would be there a second time, under other numbers.
+        if (inDoubt) break;
+        return this.#split(entries, failure, deadline);
       }
       if (failure.kind === 'unknown') inDoubt = true;
+      if (failure.kind === 'expelled') {
+        // What goes on without some must not be there a second time with them, from an attempt in doubt.
+        const earlier = inDoubt ? await this.#lookUp(number, deadline) : null;
+        if (earlier === null) return this.#leaveOut(entries, failure);
+        if (!(earlier instanceof Error)) return () => this.#settle(entries, earlier, known);
+        lastError = earlier;
+      }
       if (failure.kind === 'fenced') {
         // Whatever was in doubt can no longer commit unseen: under the new term the append first looks for
         // the batch's number.
@@ -179,7 +197,7 @@ export class BatchCommitter {
       await delay(backoff, undefined, { signal }).catch(() => {});
     }
 
-    if (inDoubt) await this.#leaveInDoubt(number, entries, lastError);
+    if (inDoubt) await this.#leaveInDoubt(number, entries, known, lastError);
     else for (const entry of entries) entry.reject(unavailable(lastError));
     return nothing;
   }
@@ -203,10 +221,21 @@ export class BatchCommitter {
     }
   }
 
-  #settle(entries: readonly Entry[], { first_seq, timestamp }: BatchReceipt): void {
-    this.#options.onCommit(
-      entries.map(({ pending }, index) => placeEvent(pending, first_seq + index, timestamp)),
-    );
+  /** What became of the attempts so far, of which none can commit any more; the error when nobody knows. */
+  async #lookUp(number: number, deadline: number): Promise<BatchReceipt | null | Error> {
+    try {
+      return await inTime(this.#options.store.resolve(number), deadline);
+    } catch (error) {
+      return error as Error;
+    }
+  }
+
+  /** @param known the number after the last event that was known when the batch was sent first */
+  #settle(entries: readonly Entry[], { first_seq, timestamp }: BatchReceipt, known: number): void {
+    const events = entries.map(({ pending }, index) => placeEvent(pending, first_seq + index, timestamp));
+    // On record all the same. But who follows the log has seen other events under these numbers.
+    if (first_seq < known) this.#options.onRewound?.();
+    else this.#options.onCommit(events);
     const answer = (): void => {
       for (const { pending, resolve } of entries) resolve({ seq: pending.event.seq, timestamp });
     };
@@ -215,7 +244,7 @@ export class BatchCommitter {
     else void wait.then(answer);
   }
 
-  async #split(entries: readonly Entry[], failure: AppendError): Promise<HandOut> {
+  async #split(entries: readonly Entry[], failure: AppendError, deadline: number): Promise<HandOut> {
     // The data is at fault, not the log.
     this.#trouble = null;
     if (entries.length === 1) {
@@ -227,13 +256,37 @@ export class BatchCommitter {
       return nothing;
     }
     const middle = Math.ceil(entries.length / 2);
+    const rest = entries.slice(middle);
+    // The first half may come to be in doubt for however long; the second is not sent meanwhile.
+    let isLate = false;
+    const late = setTimeout(
+      () => {
+        isLate = true;
+        for (const entry of rest) entry.reject(unavailable(failure));
+      },
+      Math.max(0, deadline - performance.now()),
+    );
     const handOut = await this.#commit(entries.slice(0, middle));
+    clearTimeout(late);
     handOut();
-    return this.#commit(entries.slice(middle));
+    return isLate ? nothing : this.#commit(rest);
+  }
+
+  /** Goes on without the events that were refused for who sent them. */
+  #leaveOut(entries: readonly Entry[], failure: AppendError): Promise<HandOut> {
+    this.#trouble = null;
+    const expelled = new Set(failure.expelled);
+    for (const index of expelled) entries[index]?.reject(new ExpelledError(failure));
+    return this.#commit(entries.filter((_, index) => !expelled.has(index)));
   }
 
   /** Tells the senders that the outcome is unknown, then finds it out however long that takes. */
-  async #leaveInDoubt(number: number, entries: readonly Entry[], cause: unknown): Promise<void> {
+  async #leaveInDoubt(
+    number: number,
+    entries: readonly Entry[],
+    known: number,
+    cause: unknown,
+  ): Promise<void> {
     const late = entries.map(({ reject }) => {
       const { promise, resolve, reject: rejectLate } = Promise.withResolvers<Receipt>();
       reject(new OutcomeUnknownError(promise, cause));
@@ -245,7 +298,7 @@ export class BatchCommitter {
       try {
         const receipt = await store.resolve(number);
         this.#trouble = null;
-        if (receipt !== null) this.#settle(waiting, receipt);
+        if (receipt !== null) this.#settle(waiting, receipt, known);
         else for (const entry of waiting) entry.reject(unavailable(cause));
         return;
       } catch (error) {

@@ -47,6 +47,16 @@ export function encodeCursor(key: Buffer, cursor: Cursor): string {
   return `${payload}.${mac(key, payload).toString('base64url')}`;
 }
 
+/** Refuses a cursor of another history. @throws CodedError `invalid_cursor` */
+export function checkEpoch(cursor: Pick<Cursor, 'epoch'>, epoch: string): void {
+  if (cursor.epoch === epoch) return;
+  throw new CodedError(
+    'invalid_cursor',
+    'The cursor belongs to another history of this log (its epoch changed); start again without it.',
+    { parameter: 'cursor' },
+  );
+}
+
 /**
  * Reads a cursor and checks that it belongs to this log, order and filter.
  *
@@ -69,9 +79,7 @@ export function decodeCursor(
   const [, epoch, order, filters, seq, from, to, head] = JSON.parse(
     Buffer.from(payload, 'base64url').toString(),
   ) as Wire;
-  if (epoch !== expected.epoch) {
-    refuse('The cursor belongs to another history of this log (its epoch changed); start again without it.');
-  }
+  checkEpoch({ epoch }, expected.epoch);
   if ((order === 'a' ? 'asc' : 'desc') !== expected.order)
     refuse('The cursor was made with another “order”.');
   if (filters !== expected.filters) refuse('The cursor was made with other filters.');

@@ -8,6 +8,7 @@ export const errorCodes = {
   invalid_cursor: { status: 400, title: 'The cursor does not belong to this query' },
   unauthenticated: { status: 401, title: 'A valid token is needed' },
   forbidden: { status: 403, title: 'Not allowed' },
+  banned: { status: 403, title: 'This user is banned' },
   origin_not_allowed: { status: 403, title: 'This origin may not connect' },
   host_not_allowed: { status: 403, title: 'This host name is not served' },
   not_found: { status: 404, title: 'There is nothing here' },
@@ -19,6 +20,7 @@ export const errorCodes = {
   rate_limited: { status: 429, title: 'Too many requests' },
   headers_too_large: { status: 431, title: 'The headers of the request are too large' },
   internal: { status: 500, title: 'Something went wrong on the server' },
+  keys_unavailable: { status: 503, title: 'The token’s key cannot be looked up' },
   audit_unavailable: { status: 503, title: 'The audit log cannot be written' },
   outcome_unknown: { status: 503, title: 'The database has not answered' },
   overloaded: { status: 503, title: 'The server has too much to do' },
@@ -32,22 +34,41 @@ export const errorCodes = {
 
 export type ErrorCode = keyof typeof errorCodes;
 
+/**
+ * Seconds until it is worth trying again, where the code alone says so. Not after `outcome_unknown`, which may have
+ * worked, nor `too_slow`, which would be again.
+ */
+const retryLater: Partial<Record<ErrorCode, number>> = { overloaded: 1, audit_unavailable: 5 };
+
+export type CodedErrorOptions = { parameter?: string; retryAfter?: number; cause?: unknown };
+
 /** An error that somebody outside is told about: a code from the closed list and a sentence in plain words. */
 export class CodedError extends Error {
   readonly code: ErrorCode;
   /** The name of the offending query or path parameter, when there is one. */
   readonly parameter: string | undefined;
+  /** Seconds after which it may go better; undefined: waiting does not help, or nobody knows. */
+  readonly retryAfter: number | undefined;
 
-  constructor(code: ErrorCode, message: string, options: { parameter?: string; cause?: unknown } = {}) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+  constructor(code: ErrorCode, message: string, { parameter, retryAfter, cause }: CodedErrorOptions = {}) {
+    super(message, cause === undefined ? undefined : { cause });
     this.name = 'CodedError';
     this.code = code;
-    this.parameter = options.parameter;
+    this.parameter = parameter;
+    this.retryAfter = retryAfter ?? retryLater[code];
   }
 
   /** The HTTP status that goes with the code. */
   get status(): number {
     return errorCodes[this.code].status;
+  }
+}
+
+/** The log takes nothing more of a session: an administrator has ended it, or its user is banned. */
+export class ExpelledError extends CodedError {
+  constructor(cause: unknown) {
+    super('forbidden', 'An administrator has ended this session; nothing was done.', { cause });
+    this.name = 'ExpelledError';
   }
 }
 

@@ -1,21 +1,14 @@
 import { CodedError } from './errors.ts';
+import { offeredTicket } from './subprotocols.ts';
 
 /** RFC 6455 4.1: a nonce of 16 bytes, base64-encoded. */
 const KEY = /^[+/0-9A-Za-z]{22}==$/;
-/** RFC 9110 5.6.2 */
-const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 
 /** What is looked at of a request that asks for a WebSocket. */
 export type Handshake = {
   httpVersion: string;
   headers: Readonly<Record<string, string | string[] | undefined>>;
 };
-
-/** Whether these are subprotocols, each once (RFC 6455 4.1 and 11.3.4). */
-function areProtocols(header: string): boolean {
-  const protocols = header.split(',').map((protocol) => protocol.trim());
-  return protocols.every((protocol) => TOKEN.test(protocol)) && new Set(protocols).size === protocols.length;
-}
 
 /**
  * Refuses what is no handshake of RFC 6455 4.2.1. ws would answer some of these by itself, in plain text and
@@ -33,10 +26,9 @@ export function checkHandshake({ httpVersion, headers }: Handshake): void {
   }
   const key = headers['sec-websocket-key'];
   if (typeof key !== 'string' || !KEY.test(key)) refuse('Sec-WebSocket-Key is not 16 bytes in base64.');
-  const protocols = headers['sec-websocket-protocol'];
-  if (protocols !== undefined && (typeof protocols !== 'string' || !areProtocols(protocols))) {
-    refuse('Sec-WebSocket-Protocol is not a list of names, each once.');
-  }
+  const offers = headers['sec-websocket-protocol'];
+  if (Array.isArray(offers)) refuse('Sec-WebSocket-Protocol was given twice.');
+  else offeredTicket(offers);
   // Else it is a matter of opinion where frames begin.
   if ((headers['content-length'] ?? '0') !== '0' || headers['transfer-encoding'] !== undefined) {
     refuse('A WebSocket handshake has no body.');

@@ -3,7 +3,7 @@ import { actionNames } from './actions.ts';
 import { errorCodes } from './errors.ts';
 
 /** A value that may be absent; absent values are null on the wire. */
-const Nullable = <T extends TSchema>(schema: T, description: string) =>
+export const Nullable = <T extends TSchema>(schema: T, description: string) =>
   Type.Union([schema, Type.Null()], { description });
 
 export const Timestamp = Type.String({
@@ -88,7 +88,7 @@ export const Problem = Type.Object(
 export type Problem = Static<typeof Problem>;
 
 /** RFC 9562 4; the format `uuid` would also let `urn:uuid:` pass. */
-const UUID = '^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$';
+export const UUID = '^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$';
 
 /** The query string of routes that take no parameters. */
 export const NoQuery = Type.Object({}, { additionalProperties: false });
@@ -122,7 +122,8 @@ export const filterProperties = {
   to: One(`The end of the interval, exclusive. ${INSTANT}`, '2026-11-23T00:00:00Z'),
 };
 
-const Limit = (what: string) =>
+/** How many at most; Ajv fills in the default. */
+export const Limit = (what: string) =>
   Type.Optional(
     Type.Integer({
       minimum: 1,
@@ -162,6 +163,10 @@ export const AuditQuery = Type.Object(
   { additionalProperties: false },
 );
 export type AuditQuery = Static<typeof AuditQuery>;
+
+/** Of one's own events: whose they are is not a question. */
+export const OwnAuditQuery = Type.Omit(AuditQuery, ['user_id'], { additionalProperties: false });
+export type OwnAuditQuery = Static<typeof OwnAuditQuery>;
 
 export const AuditPage = Type.Object(
   {

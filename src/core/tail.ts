@@ -52,6 +52,8 @@ export class Tail {
   #generation = 0;
   /** When the database last answered a read, in milliseconds of the monotonic clock. */
   #readAt = performance.now();
+  /** When the read began that last found nothing more: all that was committed before is known. */
+  #endSeenAt = performance.now();
 
   constructor(options: TailOptions) {
     this.#options = options;
@@ -66,6 +68,14 @@ export class Tail {
   /** How long ago the database last answered a read, in milliseconds. */
   get readAgeMs(): number {
     return performance.now() - this.#readAt;
+  }
+
+  /**
+   * How old what is known here may be, in milliseconds: whatever was committed longer ago is known. It is no more
+   * than twice the time between two looks, unless the database does not answer or there is much to catch up with.
+   */
+  get behindMs(): number {
+    return performance.now() - this.#endSeenAt;
   }
 
   /** How many follow the log. */
@@ -111,6 +121,7 @@ export class Tail {
     this.#recentBytes = 0;
     this.#target = 0;
     this.#ahead.clear();
+    this.#endSeenAt = Number.NEGATIVE_INFINITY;
     for (const subscription of this.#subscriptions) subscription.restart(next);
   }
 
@@ -143,18 +154,19 @@ export class Tail {
   }
 
   async #readOn(): Promise<void> {
-    let progressed = true;
-    while (!this.#closed && (this.#lookFurther || (progressed && this.#next < this.#target))) {
+    let isWorthIt = true;
+    while (!this.#closed && (this.#lookFurther || (isWorthIt && this.#next < this.#target))) {
       const looking = this.#lookFurther;
+      const [next, target] = [this.#next, this.#target];
       this.#lookFurther = false;
-      progressed = false;
       while (looking || this.#next < this.#target) {
         const events = await this.#read(this.#next, this.#gap());
         // A page may be short because its events are heavy; only an empty one is the end.
         if (this.#closed || events.length === 0) break;
-        progressed = true;
         this.#append(events);
       }
+      // A hint may have come while a read was under way that began too early to see what it told of.
+      isWorthIt = this.#next > next || this.#target > target;
     }
     // Who could not read what it missed tries again.
     this.#pumpAll();
@@ -168,13 +180,16 @@ export class Tail {
 
   /** A page of the database; empty when it could not be read. Nothing is skipped: the reader has not moved. */
   async #read(from: number, limit = PAGE): Promise<AuditEvent[]> {
+    const startedAt = performance.now();
     const page = this.#options.read(from, limit);
     const generation = this.#generation;
     this.#reads.add(page);
     try {
       const events = await page;
       this.#readAt = performance.now();
-      return generation === this.#generation ? events : [];
+      if (generation !== this.#generation) return [];
+      if (events.length === 0) this.#endSeenAt = Math.max(this.#endSeenAt, startedAt);
+      return events;
     } catch (error) {
       this.#options.onError(error);
       return [];
@@ -260,6 +275,11 @@ export class Subscription {
     this.#position = position;
     this.#onEvents = onEvents;
     this.#source = source;
+  }
+
+  /** The first seq that was not handed on yet. */
+  get next(): number {
+    return this.#position;
   }
 
   /** Hands on what is known. */

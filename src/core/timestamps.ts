@@ -21,7 +21,7 @@ export function formatMilliseconds(ms: number): string {
 }
 
 /** An RFC 3339 date-time with an offset as the same instant in UTC, or undefined when it is none. */
-function parseDateTime(text: string): string | undefined {
+export function parseDateTime(text: string): string | undefined {
   const match = DATE_TIME.exec(text);
   if (match === null) return undefined;
   const [

@@ -16,10 +16,19 @@ export class TokenBucket {
   /** Takes a token; false when there is none. */
   take(now: number): boolean {
     if (this.#perSecond === 0) return true;
-    this.#tokens = Math.min(this.#burst, this.#tokens + ((now - this.#at) / 1_000) * this.#perSecond);
+    this.#tokens = this.#tokensAt(now);
     this.#at = now;
     if (this.#tokens < 1) return false;
     this.#tokens -= 1;
     return true;
+  }
+
+  /** Whether nothing is missing, as if it were new. */
+  isFull(now: number): boolean {
+    return this.#tokensAt(now) === this.#burst;
+  }
+
+  #tokensAt(now: number): number {
+    return Math.min(this.#burst, this.#tokens + ((now - this.#at) / 1_000) * this.#perSecond);
   }
 }

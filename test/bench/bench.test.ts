@@ -96,6 +96,20 @@ test('a tiny run measures everything, says so, and leaves nothing behind', {
     }
   }
 
+  t.same(
+    results.reads?.kinds.map(({ kind, slices, answers }) => [kind, slices.length, answers.length]),
+    [
+      ['pages', 1, 1],
+      ['burst', 1, 1],
+      ['limited', 1, 1],
+      ['denied', 1, 1],
+    ],
+  );
+  const [pages, burst, limited, denied] = results.reads?.kinds.map(({ answers: [first] }) => first) ?? [];
+  for (const read of [pages, burst]) t.ok((read?.[200] ?? 0) > 0, 'pages were read');
+  t.same(Object.keys(limited ?? {}), ['429'], 'all of those beyond the limit were refused');
+  t.same(Object.keys(denied ?? {}), ['401'], 'and all of those without a right');
+
   const { snapshot, idle } = results;
   t.equal(snapshot?.before.length, 1);
   t.equal(snapshot?.end.length, 1);
@@ -118,7 +132,7 @@ test('a tiny run measures everything, says so, and leaves nothing behind', {
   t.equal(results.stopped, null);
   t.match(results.postgres.settings, { fsync: 'on', synchronous_commit: 'on', max_connections: '100' });
   t.match(results.machine.node, /^v24/);
-  t.equal(results.verdicts.length, 9);
+  t.equal(results.verdicts.length, 12);
   const judged = results.verdicts.map(({ measured }) => measured !== null);
   t.same(
     [0, 1, 3, 6].map((row) => judged[row]),

@@ -87,6 +87,13 @@ test('a server that refuses makes the tool end with 1, and a wrong call with 2',
   }
 });
 
+test('at the door as well, with more users than an address may have connections', async (t) => {
+  const server = await build(t, { JWT_SECRET: '', LIMIT_CONNECTIONS_PER_IP: '4' });
+  const { code, output } = await replay(FILE, '--url', `${server.url.replace('http', 'ws')}/ws`);
+  t.equal(code, 0, output);
+  t.ok(count(output, 'told to wait') > 0);
+});
+
 test('told to wait, the tool waits and goes on', async (t) => {
   const server = await build(t, { JWT_SECRET: '', LIMIT_FRAMES_PER_SECOND: '5' });
   const { code, output } = await replay(FILE, '--url', `${server.url.replace('http', 'ws')}/ws`);

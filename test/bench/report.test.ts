@@ -77,7 +77,7 @@ test('writing beside a snapshot is held against the mean of before and after', a
 });
 
 const memory = (full: number) => ({ empty: 1_000, full, collected: full, openSeconds: 1 });
-const nothing = { write: [], fanout: [], instances: [], idle: null, snapshot: null };
+const nothing = { write: [], fanout: [], instances: [], reads: null, idle: null, snapshot: null };
 type Measured = Parameters<typeof judge>[0];
 
 test('what was measured is held against the bounds', async (t) => {
@@ -100,6 +100,13 @@ test('what was measured is held against the bounds', async (t) => {
       { instances: 1, rooms: 10, slices: [slice(100)] },
       { instances: 2, rooms: 10, slices: [slice(79)] },
     ],
+    reads: {
+      kinds: [
+        { kind: 'pages', ratio: { median: 0.97, min: 0.9, max: 1 } },
+        { kind: 'limited', ratio: { median: 0.85, min: 0.8, max: 0.9 } },
+        { kind: 'denied', ratio: { median: 0.7, min: 0.6, max: 0.8 } },
+      ],
+    },
     idle: {
       connections: 10,
       memory: [
@@ -113,7 +120,7 @@ test('what was measured is held against the bounds', async (t) => {
   const verdicts = judge(measured);
   t.same(
     verdicts.map(({ measured: one }) => one?.median),
-    [40, 1 / 40, 2.5, 0.4, 0.79, 1.1, 0.9, 0.9, 0.79],
+    [40, 1 / 40, 2.5, 0.4, 0.79, 1.1, 0.9, 0.9, 0.79, 0.97, 0.85, 0.7],
   );
   const standings = verdictTable(verdicts)
     .split('\n')
@@ -121,13 +128,13 @@ test('what was measured is held against the bounds', async (t) => {
     .map((line) => line.split('|').at(-2)?.trim());
   t.same(standings, [
     ...['met', 'met', 'NOT MET', 'met', 'NOT MET', 'aim reached', 'aim reached'],
-    ...['met', 'NOT MET'],
+    ...['met', 'NOT MET', 'aim reached', 'met', 'NOT MET'],
   ]);
 });
 
 test('what was not measured is not met either', async (t) => {
   const verdicts = judge(nothing as unknown as Measured);
-  t.equal(verdicts.length, 9);
+  t.equal(verdicts.length, 12);
   t.ok(verdicts.every(({ measured }) => measured === null));
   t.notMatch(verdictTable(verdicts), /NOT MET|\bmet\b/);
 });

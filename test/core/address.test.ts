@@ -1,5 +1,5 @@
 import { test } from 'tap';
-import { canonicalAddress } from '../../src/core/address.ts';
+import { canonicalAddress, networkOf } from '../../src/core/address.ts';
 
 test('every address has one spelling', async (t) => {
   for (const [text, canonical] of [
@@ -62,5 +62,21 @@ test('what is no address has no spelling', async (t) => {
     '%eth0',
   ]) {
     t.equal(canonicalAddress(text), undefined, JSON.stringify(text));
+  }
+});
+
+test('an IPv4 address stands for itself, an IPv6 address for its /64', async (t) => {
+  for (const [address, network] of [
+    ['203.0.113.7', '203.0.113.7'],
+    ['2001:db8:1:2:3:4:5:6', '2001:db8:1:2::/64'],
+    ['2001:db8:1:2::1', '2001:db8:1:2::/64'],
+    ['2001:db8::1', '2001:db8:0:0::/64'],
+    ['2001:db8:0:1::', '2001:db8:0:1::/64'],
+    ['::1', '0:0:0:0::/64'],
+    ['::', '0:0:0:0::/64'],
+    ['fe80::1:2:3:4', 'fe80:0:0:0::/64'],
+    ['', ''],
+  ] as const) {
+    t.equal(networkOf(address), network, address);
   }
 });

@@ -31,6 +31,9 @@ const lostAfterEffect: Fault = (apply) => {
   apply();
   return fail('unknown');
 };
+/** The second event of the batch is one of a session that was ended. */
+const expelled: Fault = () =>
+  Promise.reject(new AppendError('expelled', 'it failed: expelled', new Error('cause'), [1]));
 const silent: Fault = () => never();
 const silentAfterEffect: Fault = (apply) => {
   apply();
@@ -227,6 +230,67 @@ test('what fails is tried again under the same number, whether it took effect or
     t.equal(store.rejoins, faults.includes(fenced) ? 1 : 0, `${name}: a new term only when needed`);
     t.equal(store.resolves, 0, `${name}: nothing to find out`);
   }
+});
+
+test('what an administrator has put an end to is refused, and the rest goes on without it', async (t) => {
+  for (const [name, faults, resolves] of [
+    ['at once', [expelled], 0],
+    ['after a refusal', [notApplied, expelled], 0],
+    ['while an attempt without effect is in doubt', [lost, expelled], 1],
+  ] as const) {
+    const { store, committed, committer, callers, commit } = setup(t, { deadlineMs: LONG_MS });
+    store.faults = [...faults];
+    const waiting = callers('a', 'b', 'c');
+    await commit(waiting);
+    t.strictSame(
+      waiting.map(({ code }) => code),
+      ['ok', 'forbidden', 'ok'],
+      name,
+    );
+    t.strictSame(store.messages, ['a', 'c'], name);
+    t.equal(committed.length, 1, name);
+    t.equal(store.attempts.at(-1), 2, `${name}: the rest is another batch`);
+    t.equal(store.resolves, resolves, `${name}: what is in doubt is looked up first`);
+    t.equal(committer.trouble, null, name);
+  }
+});
+
+test('an attempt in doubt that was written after all is not written again without the refused', async (t) => {
+  const { store, callers, commit } = setup(t, { deadlineMs: LONG_MS });
+  store.faults = [lostAfterEffect, expelled];
+  const waiting = callers('a', 'b', 'c');
+  await commit(waiting);
+  t.strictSame(
+    waiting.map(({ code }) => code),
+    ['ok', 'ok', 'ok'],
+  );
+  t.strictSame(store.messages, ['a', 'b', 'c']);
+});
+
+test('while nobody knows what became of an attempt in doubt, the rest does not go on', async (t) => {
+  const { store, callers, commit } = setup(t, { deadlineMs: 200 });
+  store.faults = [lostAfterEffect];
+  store.otherwise = expelled;
+  store.beforeResolve = Array(50).fill(() => fail('unknown'));
+  const waiting = callers('a', 'b');
+  await commit(waiting);
+  t.strictSame(
+    waiting.map(({ code }) => code),
+    ['outcome_unknown', 'outcome_unknown'],
+  );
+  t.strictSame(store.messages, ['a', 'b']);
+});
+
+test('a batch of nothing but what is refused takes no further statement', async (t) => {
+  const { store, callers, commit } = setup(t);
+  store.faults = [() => Promise.reject(new AppendError('expelled', 'it failed', new Error('cause'), [0, 1]))];
+  const waiting = callers('a', 'b');
+  await commit(waiting);
+  t.strictSame(
+    waiting.map(({ code }) => code),
+    ['forbidden', 'forbidden'],
+  );
+  t.strictSame(store.attempts, [1]);
 });
 
 test('a slow answer is waited for, up to the deadline', async (t) => {
@@ -521,6 +585,70 @@ test('the innocent parts of a batch survive further faults', async (t) => {
     [0, 1, 'invalid_text', 2],
   );
   t.strictSame(store.messages, ['a', 'b', 'd']);
+});
+
+test('while one half of a batch is in doubt, the other is refused in time, and not sent later', async (t) => {
+  const { store, callers, commit } = setup(t);
+  // The batch is refused for one event; its innocent half is then written, and the database says no more.
+  store.faults = [works, silentAfterEffect];
+  const { promise: back, resolve: comeBack } = Promise.withResolvers<void>();
+  store.beforeResolve = [() => back];
+  const waiting = callers('a', 'b', 'guilty c', 'd');
+  const done = commit(waiting);
+  await until('all have an answer', () => waiting.every(({ answers }) => answers.length > 0));
+  t.strictSame(
+    waiting.map(({ code }) => code),
+    ['outcome_unknown', 'outcome_unknown', 'audit_unavailable', 'audit_unavailable'],
+  );
+  comeBack();
+  await done;
+  t.match(await Promise.all(waiting.slice(0, 2).map(settledOf)), [{ seq: 0 }, { seq: 1 }]);
+  t.strictSame(store.messages, ['a', 'b'], 'what was refused is not on record');
+  t.equal(store.attempts.length, 2);
+});
+
+test('a batch that is refused for its data after an attempt in doubt is looked up, not split', async (t) => {
+  const { store, callers, commit } = setup(t, { deadlineMs: LONG_MS });
+  // Written, and then refused, as by a check that somebody has added in between.
+  store.faults = [lostAfterEffect, () => fail('item')];
+  const waiting = callers('a', 'b');
+  await commit(waiting);
+  t.strictSame(
+    waiting.map(({ code }) => code),
+    ['outcome_unknown', 'outcome_unknown'],
+  );
+  t.match(await Promise.all(waiting.map(settledOf)), [{ seq: 0 }, { seq: 1 }]);
+  t.strictSame(store.messages, ['a', 'b'], 'once');
+});
+
+test('numbers that named other events before the batch was sent are not shown: the log was put back', async (t) => {
+  let known = 0;
+  let rewound = 0;
+  const { store, committed, callers, commit } = setup(t, {
+    deadlineMs: LONG_MS,
+    known: () => known,
+    onRewound: () => {
+      rewound += 1;
+    },
+  });
+  await commit(callers('a', 'b'));
+  known = 2;
+  // Others may commit, and be seen, between an attempt and its retry; they come after it.
+  store.faults = [
+    (apply) => {
+      apply();
+      known = 9;
+      return fail('unknown');
+    },
+  ];
+  await commit(callers('c'));
+  t.equal(rewound, 0);
+  t.equal(committed.length, 2);
+  const [late] = callers('d') as [Caller];
+  await commit([late]);
+  t.equal(rewound, 1, 'the 9 that are known are not there');
+  t.equal(committed.length, 2, 'nobody is shown it');
+  t.match(late.answer, { seq: 3 }, 'but it is on record, and who recorded it is told the truth');
 });
 
 test('a process that gives up answers at once, with what it knows', async (t) => {

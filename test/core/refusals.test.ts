@@ -1,7 +1,8 @@
+import fc from 'fast-check';
 import { test } from 'tap';
 import { CodedError, OutcomeUnknownError, type Receipt } from '../../src/core/errors.ts';
 import type { Draft } from '../../src/core/events.ts';
-import { type RefusalOptions, Refusals } from '../../src/core/refusals.ts';
+import { type RefusalDraft, type RefusalOptions, Refusals } from '../../src/core/refusals.ts';
 import { until } from '../support/client.ts';
 import { TIMESTAMP } from '../support/log.ts';
 
@@ -31,11 +32,13 @@ function setup(options: Partial<RefusalOptions> = {}) {
     },
     windowMs: WINDOW_MS,
     maxSources: 100,
+    maxCounted: 100,
     now: () => clock.now,
     ...options,
   });
-  const draft = (who: string) => (count: number, since: number) =>
-    ({ action: 'LEFT', message: `${who} ×${count} @${since}` }) as const;
+  const draft =
+    (who: string): RefusalDraft =>
+    ({ count, since }) => ({ action: 'LEFT', message: `${who} ×${count} @${since}` });
   return {
     refusals,
     log,
@@ -43,13 +46,16 @@ function setup(options: Partial<RefusalOptions> = {}) {
     state,
     answers,
     attempts: () => attempts,
-    note: (source: string, kind = 'MESSAGE_REFUSED bad_frame') =>
-      refusals.note(
+    note: (source: string, kind = 'MESSAGE_REFUSED bad_frame') => {
+      const [, code = ''] = kind.split(' ');
+      refusals.note({
         kind,
         source,
-        draft(`${kind.split(' ')[1]} ${source}`),
-        draft(`${kind.split(' ')[1]} others`),
-      ),
+        draft: draft(`${code} ${source}`),
+        group: code,
+        shared: ({ sources, ...tally }) => draft(`${code} ${sources} others`)({ sources, ...tally }),
+      });
+    },
     /** Waits until the log holds so many events; there are never more. */
     logged: async (count: number): Promise<string[]> => {
       await until(`${count} events are on record`, () => log.length >= count);
@@ -106,26 +112,114 @@ test('sources and codes are told apart', async (t) => {
   await refusals.close();
 });
 
-test('beyond the bound, sources share one event for each kind of refusal', async (t) => {
-  const { note, logged, clock, refusals, sweeps } = setup({ maxSources: 2 });
-  for (const source of ['alice', 'bob', 'carol', 'dave', 'alice']) note(source);
+test('beyond the bound, sources share one event for each code, with their number', async (t) => {
+  const { note, logged, clock, refusals, sweeps } = setup({ maxSources: 2, maxCounted: 3 });
+  for (const source of ['alice', 'bob', 'carol', 'dave', 'alice', 'dave', 'erin']) note(source);
   note('erin', 'MESSAGE_REFUSED forbidden');
   t.strictSame(await logged(4), [
     'bad_frame alice ×1 @1000',
     'bad_frame bob ×1 @1000',
-    'bad_frame others ×1 @1000',
-    'forbidden others ×1 @1000',
+    'bad_frame 1 others ×1 @1000',
+    'forbidden 1 others ×1 @1000',
   ]);
   clock.now += WINDOW_MS;
   t.strictSame((await logged(6)).slice(4).toSorted(), [
+    'bad_frame 2 others ×3 @1000',
     'bad_frame alice ×1 @1000',
-    'bad_frame others ×1 @1000',
   ]);
+  for (let number = 0; number < 5; number += 1) note(`nobody-${number}`);
   clock.now += WINDOW_MS;
-  await sweeps();
+  t.strictSame(
+    (await logged(8)).slice(6).toSorted(),
+    [`bad_frame 3 others ×4 @${1_000 + WINDOW_MS}`, `bad_frame nobody-0 ×1 @${1_000 + WINDOW_MS}`],
+    'bob’s place was free; beyond three, others are not counted one by one',
+  );
+  for (let turn = 0; turn < 2; turn += 1) {
+    clock.now += WINDOW_MS;
+    await sweeps();
+  }
   note('frank');
-  t.match((await logged(7))[6], /^bad_frame frank ×1/, 'quiet windows make room');
+  t.match((await logged(9))[8], /^bad_frame frank ×1/, 'quiet windows make room');
   await refusals.close();
+});
+
+test('however many sources there are, a window brings no more events than the bound, and one for each code', async (t) => {
+  const { note, log, clock, refusals, sweeps } = setup({ maxSources: 5 });
+  let turns = 0;
+  for (; turns < 4; turns += 1) {
+    for (let number = 0; number < 200; number += 1) {
+      note(
+        `source-${turns}-${number % 50}`,
+        `MESSAGE_REFUSED ${number % 2 === 0 ? 'bad_frame' : 'forbidden'}`,
+      );
+    }
+    clock.now += WINDOW_MS;
+    await sweeps();
+  }
+  t.ok(log.length <= (turns + 1) * (5 + 2), `${log.length} events`);
+  await refusals.close();
+});
+
+test('whatever happens, the counts of all events add up to what was refused', async (t) => {
+  const source = fc.integer({ min: 0, max: 6 }).map((number) => `source-${number}`);
+  const code = fc.constantFrom('bad_frame', 'forbidden');
+  const step = fc.oneof(
+    { weight: 6, arbitrary: fc.record({ note: source, code }) },
+    { weight: 1, arbitrary: fc.record({ wait: fc.integer({ min: 1, max: 2 * WINDOW_MS }) }) },
+    { weight: 1, arbitrary: fc.record({ log: fc.constantFrom('works', 'fails', 'doubts') }) },
+    { weight: 1, arbitrary: fc.record({ settle: fc.boolean() }) },
+  );
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
+      const noted = new Map<string, number>();
+      const onRecord = new Map<string, number>();
+      const doubts: { settle: (onRecord: boolean) => void }[] = [];
+      let state = 'works';
+      let now = 0;
+      const record = async ({ message }: Draft): Promise<void> => {
+        const [name = '', count] = message?.split(' ') ?? [];
+        const put = (): void => void onRecord.set(name, (onRecord.get(name) ?? 0) + Number(count));
+        if (state === 'works') return put();
+        if (state === 'fails') throw unavailable();
+        const settled = Promise.withResolvers<Receipt>();
+        doubts.push({
+          settle: (works) => {
+            if (works) put();
+            if (works) settled.resolve({ seq: 0, timestamp: TIMESTAMP });
+            else settled.reject(unavailable());
+          },
+        });
+        throw new OutcomeUnknownError(settled.promise, undefined);
+      };
+      const refusals = new Refusals({
+        record,
+        // Shorter than a timer can be, so that each turn of the event loop may bring a sweep.
+        windowMs: 4,
+        maxSources: 3,
+        maxCounted: 2,
+        now: () => now,
+      });
+      const tick = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 1));
+      for (const one of steps) {
+        if ('note' in one) {
+          const draft: RefusalDraft = ({ count }) => ({ action: 'LEFT', message: `${one.code} ${count}` });
+          noted.set(one.code, (noted.get(one.code) ?? 0) + 1);
+          refusals.note({ kind: one.code, source: one.note, draft, group: one.code, shared: draft });
+        } else if ('wait' in one) {
+          now += one.wait;
+          await tick();
+        } else if ('log' in one) state = one.log;
+        else doubts.shift()?.settle(one.settle);
+      }
+      state = 'works';
+      for (const { settle } of doubts.splice(0)) settle(false);
+      await tick();
+      await refusals.close();
+      return [...noted].every(([name, count]) => onRecord.get(name) === count);
+    }),
+    { numRuns: 100 },
+  );
+  t.pass('in 100 ways');
 });
 
 test('while the log cannot be written the counts are kept, and recorded when it can', async (t) => {

@@ -290,6 +290,30 @@ test('hints that come during a read make one more, and what they told of is foun
   );
 });
 
+test('a hint that tells how far the log goes is not lost in a read that began before it', async (t) => {
+  const log: AuditEvent[] = [];
+  const gates: PromiseWithResolvers<void>[] = [];
+  const { tail, follow } = setup({
+    // As a database answers: with what was there when it was asked.
+    read: async (from, limit) => {
+      const page = log.slice(from, from + limit);
+      const gate = Promise.withResolvers<void>();
+      gates.push(gate);
+      await gate.promise;
+      return page;
+    },
+  });
+  const seen = follow();
+  const looking = tail.wake();
+  log.push(...eventsBetween(0, 3));
+  void tail.wake(3);
+  gates[0]?.resolve();
+  await until('it has read again', () => gates.length === 2);
+  gates[1]?.resolve();
+  await looking;
+  t.strictSame(seen, [0, 1, 2]);
+});
+
 test('a failed read is told, and the next hint reads again, with nothing skipped', async (t) => {
   const { tail, fault, errors, commitTo, follow } = setup();
   const seen = follow();
@@ -573,4 +597,32 @@ test('it tells how many follow, and how long ago the database last answered', as
   const before = tail.readAgeMs;
   await tail.wake();
   t.ok(tail.readAgeMs < before, 'one that finds nothing is');
+});
+
+test('it tells how old what it knows may be: as of the read that found nothing more', async (t) => {
+  const { tail, fault, commitTo } = setup();
+  await until('time passes', () => tail.behindMs > 20);
+  fault.before = () => {
+    throw new Error('away');
+  };
+  await tail.wake();
+  t.ok(tail.behindMs > 20, 'a read that fails tells nothing');
+  const gate = Promise.withResolvers<void>();
+  fault.before = () => gate.promise;
+  const looked = tail.wake();
+  const before = tail.behindMs;
+  await until('the database takes its time', () => tail.behindMs > before + 20);
+  gate.resolve();
+  await looked;
+  t.ok(tail.behindMs >= 20, 'it is as old as the question, not as the answer');
+  commitTo(PAGE + 1);
+  let last = 0;
+  fault.before = (from) => {
+    last = from;
+  };
+  await tail.wake();
+  t.equal(last, PAGE + 1, 'it was read to the end');
+  t.ok(tail.behindMs < 20);
+  tail.restart(0);
+  t.equal(tail.behindMs, Number.POSITIVE_INFINITY, 'of another log nothing is known yet');
 });

@@ -38,3 +38,11 @@ test('asking in vain costs nothing', async (t) => {
 test('a rate of 0 switches the limit off', async (t) => {
   t.equal(drain(new TokenBucket(0, 0, 0), 0), 1_000);
 });
+
+test('it is full again when nothing is missing', async (t) => {
+  const bucket = new TokenBucket(50, 100, 0);
+  t.ok(bucket.isFull(0));
+  drain(bucket, 0);
+  t.notOk(bucket.isFull(1_999));
+  t.ok(bucket.isFull(2_000));
+});

@@ -1,11 +1,16 @@
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Test, test } from 'tap';
 import { makePartitions } from '../../db/append.ts';
+import { findBan, readBans } from '../../db/bans.ts';
 import { getEvent, listEvents, readCursorKey, readLogState } from '../../db/events.ts';
 import { migrate } from '../../db/migrate.ts';
+import { migrations } from '../../db/migrations/index.ts';
 import { checkDatabase } from '../../db/self-check.ts';
+import { issueTicket, takeTicket } from '../../db/tickets.ts';
+import { build } from '../support/app.ts';
+import { connect } from '../support/client.ts';
 import { joinLog, messages, openDb, pendingEvent } from '../support/log-store.ts';
 import { connection, createDatabase, query, serverUrl } from '../support/postgres.ts';
 
@@ -38,7 +43,7 @@ async function createRoles(t: Test) {
 
 test('the owner migrates, and the app’s role serves: it appends, reads and makes partitions', async (t) => {
   const { ownerUrl, appUrl } = await createRoles(t);
-  t.strictSame(await migrate(openDb(t, ownerUrl, 'migrate')), ['0001_audit_log', '0002_instances']);
+  t.strictSame(await migrate(openDb(t, ownerUrl, 'migrate')), Object.keys(migrations));
 
   t.strictSame(await migrate(openDb(t, appUrl, 'migrate')), [], 'what a server does at its start');
   const write = openDb(t, appUrl, 'write');
@@ -61,7 +66,16 @@ test('the owner migrates, and the app’s role serves: it appends, reads and mak
   t.match(await getEvent(read, 1), { action: 'CONNECTED', user_id: 'alice' });
   t.equal((await listEvents(read, {}, { from: 0, to: 5 }, 'asc', 10)).events.length, 5);
   t.match(await read.selectFrom('chat_session').select('user_id').execute(), [{ user_id: 'alice' }]);
-  await store.append(2, [pendingEvent({ action: 'DISCONNECTED', ...session, details: ended })]);
+  await store.append(2, [
+    pendingEvent({
+      action: 'USER_BANNED',
+      target_user_id: 'mallory',
+      details: { reason: 'spam', until: null },
+    }),
+    pendingEvent({ action: 'DISCONNECTED', ...session, details: ended }),
+  ]);
+  t.match(await findBan(read, 'mallory'), { reason: 'spam' });
+  t.match(await readBans(openDb(t, appUrl, 'tail')), { nextSeq: 7 });
   await store.leave();
   t.strictSame(await query(appUrl, 'select * from audit_writer'), []);
 });
@@ -84,7 +98,17 @@ test('partitions that the owner’s function makes for the app are readable by i
   await t.rejects(query(appUrl, 'drop table audit_event_12000000'), { code: '42501' });
 });
 
-const TABLES = ['audit_log', 'audit_writer', 'audit_batch', 'audit_event', 'audit_event_0', 'chat_session'];
+const TABLES = [
+  'audit_log',
+  'audit_writer',
+  'audit_batch',
+  'audit_event',
+  'audit_event_0',
+  'chat_session',
+  'chat_ban',
+  'chat_kick',
+  'chat_session_room',
+];
 const MIGRATOR_TABLES = ['kysely_migration', 'kysely_migration_lock'];
 
 const forbidden = [
@@ -109,6 +133,11 @@ const forbidden = [
   "update audit_event set message = 'never said'",
   "update audit_event_0 set message = 'never said'",
   "update chat_session set user_id = 'mallory'",
+  'update chat_ban set until = now()',
+  'update chat_kick set kicked_seq = 0',
+  // What audit_append leaves to it needs the rights of its caller: no live state without an event.
+  `select chat_apply('x', 1, now(), '{USER_BANNED}', '{admin}', '{null}', '{null}', '{mallory}', '{null}',
+    '{"{\\"reason\\": \\"\\"}"}')`,
   "update kysely_migration set name = 'never applied'",
   "insert into audit_event (seq, timestamp, occurred_at, action, instance) values (9, now(), now(), 'LEFT', 'x')",
   "select nextval('audit_term')",
@@ -125,6 +154,9 @@ const forbidden = [
   'create schema stranger',
   "create function public.stranger() returns int language sql as 'select 1'",
   'drop schema public cascade',
+  'create temporary table audit_event (x text)',
+  "create function pg_temp.audit_append() returns int language sql as 'select 1'",
+  "create function pg_catalog.stranger() returns int language sql as 'select 1'",
   'create extension dblink',
   'create role stranger',
   'set session_replication_role = replica',
@@ -138,6 +170,30 @@ const forbidden = [
   "copy (select 1) to '/tmp/never'",
   "select pg_read_file('/etc/passwd')",
   "select lo_import('/etc/passwd')",
+  "select pg_ls_dir('.')",
+  "select pg_stat_file('postgresql.conf')",
+  'select * from pg_authid',
+  'select * from pg_shadow',
+  'select * from pg_hba_file_rules',
+  'select * from pg_file_settings',
+  'select * from pg_statistic',
+  'select pg_switch_wal()',
+  'select pg_promote()',
+  'select pg_reload_conf()',
+  "select pg_create_restore_point('stranger')",
+  "select pg_replication_origin_create('stranger')",
+  "select * from pg_create_logical_replication_slot('stranger', 'pgoutput')",
+  'alter role $owner nologin',
+  "set session log_statement = 'none'",
+  'create publication stranger for all tables',
+  'create event trigger stranger on ddl_command_end execute function audit_refuse_change()',
+  "comment on table audit_event is 'mine'",
+  'alter table audit_event owner to $app',
+  'alter table audit_event replica identity nothing',
+  'alter table audit_event enable row level security',
+  'create policy stranger on audit_event using (false)',
+  'cluster audit_event',
+  'refresh materialized view audit_event',
   'alter default privileges for role $owner in schema public grant all on tables to $app',
   'reassign owned by $owner to $app',
   'drop owned by $owner',
@@ -147,6 +203,12 @@ test('the app’s role can do nothing else', async (t) => {
   const { url, ownerUrl, appUrl, owner, app } = await createRoles(t);
   await migrate(openDb(t, ownerUrl, 'migrate'));
   const asApp = await connection(t, appUrl);
+  await query(
+    ownerUrl,
+    `insert into audit_batch values (1, 1, now(), 'a test', 1);
+     insert into audit_event (seq, timestamp, occurred_at, action, user_id, message, instance)
+       values (1, now(), now(), 'MESSAGE_SENT', 'alice', 'said', 'a test')`,
+  );
   const fingerprint = `select (select string_agg(e::text, ';' order by seq) from audit_event e) as events,
     (select string_agg(b::text, ';') from audit_batch b) as batches, (select l::text from audit_log l) as log,
     (select string_agg(c.relname || coalesce(c.relacl::text, '') || c.relpersistence::text, ';' order by c.relname) from pg_class c
@@ -168,6 +230,129 @@ test('the app’s role can do nothing else', async (t) => {
   t.strictSame(await query(url, fingerprint), before, 'and nothing changed');
 });
 
+test('the app’s role issues and takes tickets, and sees none', async (t) => {
+  const { url, app, ownerUrl, appUrl } = await createRoles(t);
+  await migrate(openDb(t, ownerUrl, 'migrate'));
+  const db = openDb(t, appUrl, 'handshake');
+  const hash = createHash('sha256').update('a ticket').digest();
+  t.match(await issueTicket(db, hash, 'alice'), /^\d{4}-.*Z$/);
+  for (const statement of [
+    'select * from chat_ticket',
+    'select count(*) from chat_ticket',
+    'select hash from chat_ticket',
+    "insert into chat_ticket values (sha256('x'), 'mallory', now() + interval '1 day')",
+    "update chat_ticket set principal = 'mallory'",
+    'delete from chat_ticket',
+    'truncate chat_ticket',
+    'alter table chat_ticket set logged',
+    'drop table chat_ticket',
+    'copy chat_ticket to stdout',
+    'grant select on chat_ticket to public',
+    'drop function ticket_take(bytea)',
+  ]) {
+    await t.rejects(query(appUrl, statement), { code: '42501' }, statement);
+  }
+  // Temporary tables are searched first unless a function says otherwise. The right to make them is one that
+  // roles.sql takes away, but that a restored database gives again.
+  await query(url, `grant temporary on database ${new URL(url).pathname.slice(1)} to ${app}`);
+  const asApp = await connection(t, appUrl);
+  await asApp.query(
+    'create temporary table chat_ticket (hash bytea, principal text, expires_at timestamptz)',
+  );
+  await asApp.query('set search_path = pg_temp, public');
+  await asApp.query("insert into chat_ticket values ($1, 'mallory', now() + interval '1 day')", [hash]);
+  t.match(await asApp.query('select public.ticket_take($1) as principal', [hash]), {
+    rows: [{ principal: 'alice' }],
+  });
+  t.equal(await takeTicket(db, hash), null);
+});
+
+test('by what the database says of itself, the app’s role may read tables, execute pinned functions, and no more', async (t) => {
+  const { url, ownerUrl, appUrl, app } = await createRoles(t);
+  await migrate(openDb(t, ownerUrl, 'migrate'));
+  // Whatever is there, so that a table or function to come is looked at as well.
+  const rights = 'INSERT UPDATE DELETE TRUNCATE REFERENCES TRIGGER'.split(' ');
+  const tables = await query<{ name: string; has: string[]; reads: boolean }>(
+    url,
+    `select c.relname as name, has_table_privilege($1, c.oid, 'SELECT') as reads,
+       array(select r from unnest($2::text[]) r where has_table_privilege($1, c.oid, r)
+         or (r in ('INSERT', 'UPDATE', 'REFERENCES') and has_any_column_privilege($1, c.oid, r))) as has
+     from pg_class c where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p', 'v', 'm')`,
+    [app, rights],
+  );
+  t.ok(tables.length >= 9);
+  // Tickets are issued and taken, and nobody need see them.
+  for (const { name, has, reads } of tables) {
+    t.strictSame({ has, reads }, { has: [], reads: name !== 'chat_ticket' }, name);
+  }
+  t.strictSame(
+    await query(
+      url,
+      `select c.relname from pg_class c where c.relnamespace = 'public'::regnamespace and c.relkind = 'S'
+         and (has_sequence_privilege($1, c.oid, 'USAGE') or has_sequence_privilege($1, c.oid, 'UPDATE'))`,
+      [app],
+    ),
+    [],
+    'no sequence',
+  );
+  const functions = await query<{ name: string; type: string; definer: boolean; settings: string[] | null }>(
+    url,
+    `select p.proname as name, p.prorettype::regtype::text as type, p.prosecdef as definer, p.proconfig as settings
+     from pg_proc p where p.pronamespace = 'public'::regnamespace and has_function_privilege($1, p.oid, 'EXECUTE')`,
+    [app],
+  );
+  t.ok(functions.length > 5);
+  for (const { name, type, definer, settings } of functions) {
+    // What a trigger runs cannot be called.
+    if (type === 'trigger') continue;
+    // Called by an append, with its rights; by anybody else with their own, which are not enough (see above).
+    if (name === 'chat_apply') continue;
+    t.ok(definer, `${name} runs with the owner’s rights`);
+    t.ok(settings?.includes('search_path=pg_catalog, public, pg_temp'), `${name} finds what the owner means`);
+  }
+  t.match(
+    await query(
+      appUrl,
+      `select rolsuper, rolcreaterole, rolcreatedb, rolreplication, rolbypassrls,
+         has_schema_privilege('public', 'CREATE') as creates,
+         has_database_privilege(current_database(), 'CREATE, TEMPORARY') as makes_schemas,
+         (select count(*)::int from pg_auth_members m where m.member = r.oid) as memberships
+       from pg_roles r where rolname = current_user`,
+    ),
+    [
+      {
+        rolsuper: false,
+        rolcreaterole: false,
+        rolcreatedb: false,
+        rolreplication: false,
+        rolbypassrls: false,
+        creates: false,
+        makes_schemas: false,
+        memberships: 0,
+      },
+    ],
+  );
+});
+
+test('the whole server runs with the rights of the app’s role', async (t) => {
+  const { ownerUrl, appUrl } = await createRoles(t);
+  await migrate(openDb(t, ownerUrl, 'migrate'));
+  const server = await build(t, { DATABASE_URL: appUrl });
+  const alice = await connect(t, server, 'alice');
+  await alice.next('welcome');
+  await alice.ask({ type: 'message', text: 'hello' });
+  await alice.ask({ type: 'join', room: 'trading' });
+  t.match(await server.events('action=MESSAGE_SENT'), [{ message: 'hello' }]);
+  t.equal((await server.get('/audit/1')).status, 200);
+  t.equal((await server.get('/sessions')).status, 200);
+  t.equal((await server.get('/health/ready')).status, 200);
+  await alice.close();
+  await server.app.close();
+  t.match(await query(ownerUrl, 'select action from audit_event order by seq desc limit 1'), [
+    { action: 'SERVER_STOPPED' },
+  ]);
+});
+
 test('a stranger’s role can neither read nor execute', async (t) => {
   const { ownerUrl, url } = await createRoles(t);
   await migrate(openDb(t, ownerUrl, 'migrate'));
@@ -184,6 +369,10 @@ test('a stranger’s role can neither read nor execute', async (t) => {
     "select audit_renew('stranger', 1)",
     "select audit_leave('stranger', 1)",
     'select audit_make_partitions()',
+    'select * from chat_ticket',
+    "select ticket_issue(sha256('x'), 'stranger')",
+    "select ticket_take(sha256('x'))",
+    "select chat_apply('x', 1, now(), '{}', '{}', '{}', '{}', '{}', '{}', '{}')",
     "select audit_append('stranger', 1, 1, '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}')",
   ]) {
     await t.rejects(stranger.query(statement), { code: '42501' }, statement);
@@ -191,11 +380,21 @@ test('a stranger’s role can neither read nor execute', async (t) => {
 });
 
 test('the owner’s functions cannot be led astray by objects of the caller', async (t) => {
-  const { ownerUrl, appUrl } = await createRoles(t);
+  const { url, app, ownerUrl, appUrl } = await createRoles(t);
   await migrate(openDb(t, ownerUrl, 'migrate'));
+  // A right that roles.sql takes away, but that a restored database gives again.
+  await query(url, `grant temporary on database ${new URL(url).pathname.slice(1)} to ${app}`);
   const asApp = await connection(t, appUrl);
   // Temporary tables are searched first unless a function says otherwise.
-  for (const table of ['audit_log', 'audit_writer', 'audit_batch', 'audit_event', 'chat_session']) {
+  for (const table of [
+    'audit_log',
+    'audit_writer',
+    'audit_batch',
+    'audit_event',
+    'chat_session',
+    'chat_ban',
+    'chat_kick',
+  ]) {
     await asApp.query(`create temporary table ${table} (like public.${table})`);
   }
   await asApp.query('set search_path = pg_temp, public');

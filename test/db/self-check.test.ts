@@ -1,44 +1,10 @@
-import { spawn } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Test, test } from 'tap';
-import { findBinaries } from '../../db/embedded/binaries.ts';
-import { startEmbedded } from '../../db/embedded/index.ts';
-import { stopPostmaster, waitUntilReady } from '../../db/embedded/postmaster.ts';
-import { clusterUser, runAs } from '../../db/embedded/user.ts';
-import { migrate } from '../../db/migrate.ts';
 import { checkDatabase } from '../../db/self-check.ts';
-import { temporaryFolder } from '../support/app.ts';
-import { until } from '../support/client.ts';
 import { openDb } from '../support/log-store.ts';
+import { alterSystem, loosePostgres } from '../support/loose-postgres.ts';
 import { query } from '../support/postgres.ts';
-
-type LoosePostgres = { url: string; clusterDir: string; restart: () => Promise<void> };
-
-/** A Postgres of the test’s own, without the settings that the embedded one insists on; migrated. */
-async function loosePostgres(t: Test): Promise<LoosePostgres> {
-  const dataDir = await temporaryFolder(t);
-  const clusterDir = join(dataDir, 'postgres');
-  const made = await startEmbedded(dataDir);
-  await migrate(openDb(t, made.url, 'migrate'));
-  await made.stop();
-
-  const { postgres } = await findBinaries();
-  const { file, args } = runAs(await clusterUser(clusterDir), {
-    file: postgres,
-    args: ['-D', clusterDir, '-c', `port=${new URL(made.url).port}`, '-c', 'unix_socket_directories='],
-  });
-  t.teardown(() => stopPostmaster(clusterDir));
-  const restart = async (): Promise<void> => {
-    await stopPostmaster(clusterDir);
-    const child = spawn(file, args, { cwd: clusterDir, stdio: 'ignore', env: { PATH: process.env.PATH } });
-    const gone = new Promise<never>((_, reject) => child.once('exit', () => reject(new Error('it ended'))));
-    gone.catch(() => {});
-    await waitUntilReady(made.url, gone);
-  };
-  await restart();
-  return { url: made.url, clusterDir, restart };
-}
 
 /** The check as a server makes it, over new connections, which is when settings of role and database take hold. */
 async function check(t: Test, url: string): Promise<{ version: string }> {
@@ -54,15 +20,6 @@ test('a database that would lose what was acknowledged is refused, with the cure
   const { url, clusterDir, restart } = await loosePostgres(t);
   t.match(await check(t, url), { version: /^\d+\.\d+/ }, 'as it comes, it passes');
 
-  /** Sets something for the whole server, and waits until a new connection sees it. */
-  const alterSystem = async (name: string, value: string): Promise<void> => {
-    await query(url, `alter system set ${name} = ${value}`);
-    await query(url, 'select pg_reload_conf()');
-    await until(`${name} is ${value}`, async () => {
-      const rows = await query<{ value: string }>(url, `select current_setting('${name}') as value`);
-      return rows[0]?.value === value;
-    });
-  };
   const cases: [
     what: string,
     spoil: () => Promise<unknown>,
@@ -71,20 +28,20 @@ test('a database that would lose what was acknowledged is refused, with the cure
   ][] = [
     [
       'fsync=off',
-      () => alterSystem('fsync', 'off'),
-      () => alterSystem('fsync', 'on'),
+      () => alterSystem(url, 'fsync', 'off'),
+      () => alterSystem(url, 'fsync', 'on'),
       /fsync=off.*alter system set fsync = on/,
     ],
     [
       'full_page_writes=off',
-      () => alterSystem('full_page_writes', 'off'),
-      () => alterSystem('full_page_writes', 'on'),
+      () => alterSystem(url, 'full_page_writes', 'off'),
+      () => alterSystem(url, 'full_page_writes', 'on'),
       /full_page_writes=off.*alter system set full_page_writes = on/,
     ],
     [
       'synchronous_commit=off for the server',
-      () => alterSystem('synchronous_commit', 'off'),
-      () => alterSystem('synchronous_commit', 'on'),
+      () => alterSystem(url, 'synchronous_commit', 'off'),
+      () => alterSystem(url, 'synchronous_commit', 'on'),
       /synchronous_commit is off.*postgresql\.conf/,
     ],
     [
@@ -110,6 +67,18 @@ test('a database that would lose what was acknowledged is refused, with the cure
       () => query(url, 'alter table audit_event_0 set unlogged'),
       () => query(url, 'alter table audit_event_0 set logged'),
       /UNLOGGED.*: audit_event_0\. Run “alter table audit_event_0 set logged”/,
+    ],
+    [
+      'an UNLOGGED sequence',
+      () => query(url, 'alter sequence audit_term set unlogged'),
+      () => query(url, 'alter sequence audit_term set logged'),
+      /UNLOGGED.*: audit_term\. Run “alter table audit_term set logged”/,
+    ],
+    [
+      'the UNLOGGED rooms of sessions',
+      () => query(url, 'alter table chat_session_room set unlogged'),
+      () => query(url, 'alter table chat_session_room set logged'),
+      /UNLOGGED.*: chat_session_room\. Run “alter table chat_session_room set logged”/,
     ],
     [
       'two UNLOGGED tables',

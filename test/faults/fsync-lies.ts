@@ -17,8 +17,7 @@ const lies: Record<string, (world: World) => Promise<unknown>> = {
 test('the proof of fsync-order.test.ts can fail, and what can be done against it is done', async (t) => {
   const lacking = await missing(['strace']);
   if (lacking.length > 0) {
-    t.comment(`skipped: needs ${lacking.join()}`);
-    t.pass();
+    t.plan(0, `needs ${lacking.join()}`);
     return;
   }
 

@@ -23,6 +23,8 @@ export type Row = {
   heal?: (world: World) => Promise<unknown>;
   /** What senders may be told while it lasts, of which at least one must be; undefined: nobody need be refused. */
   refusals?: readonly ErrorCode[];
+  /** Every refusal must be certain: nobody is told that the outcome is unknown. */
+  certain?: true;
   /** The next message must be through so many milliseconds after the end of the fault; 2,000 unless given. */
   recoversInMs?: number;
   /** Whether a message may wait for more than 5 s for its answer, because its server stands still. */

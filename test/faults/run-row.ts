@@ -31,7 +31,9 @@ async function untilRefused({ refusals = [] }: Row, world: World, since: number)
     return seen.length >= 3 && refusals.some((code) => seen.includes(code));
   };
   await until('three senders are refused', isRefused, 20_000).catch((error: Error) => {
-    throw new Error(`${error.message} with ${refusals.join(' or ')}; they were told: ${codes().join(', ')}`);
+    throw new Error(
+      `${error.message} with ${refusals.join(' or ')}; they were told: ${[...new Set(codes())].join(', ')}`,
+    );
   });
   await until('every server has said that it is not ready', () =>
     world.running.every((instance) => instance.wasUnreadySince(since)),
@@ -59,6 +61,10 @@ async function suffer(t: Test, row: Row, world: World): Promise<number | undefin
   const recovered = (world.load.firstAcknowledgedSince(healedAt) ?? 0) - healedAt;
   const bound = row.recoversInMs ?? RECOVERY_MS;
   t.ok(recovered <= bound, `the next message is through within ${bound} ms: ${Math.round(recovered)} ms`);
+  if (row.certain === true) {
+    const told = world.load.answersSince('unknown', since).filter(({ why }) => why === 'told');
+    t.strictSame(told, [], 'nobody was told that the outcome is unknown');
+  }
   await row.afterwards?.(world, since);
   return recovered;
 }

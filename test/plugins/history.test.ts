@@ -2,7 +2,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'tap';
 import { build, problemIn, type TestApp, temporaryFolder } from '../support/app.ts';
-import { connect, until } from '../support/client.ts';
+import { type Client, connect, until } from '../support/client.ts';
 import { createDatabase, query } from '../support/postgres.ts';
 
 /** Puts a log back to what it was before a seq, as a restored copy of its files would. */
@@ -119,6 +119,54 @@ test('a log that is put back while the server runs: open sessions are cut, and i
     all.map((_, index) => index),
     'without a gap',
   );
+});
+
+test('a log that is put back and overtaken before the next renewal: nobody is told of numbers that were given before', async (t) => {
+  const server = await build(t);
+  const alice = await connect(t, server, 'alice');
+  const { epoch, seq } = await alice.next('welcome');
+  for (const text of ['one', 'two', 'three']) await alice.ask({ type: 'message', text });
+  const before = alice.frames.length;
+  await putBack(server.databaseUrl, seq + 2);
+  // Batch after batch, so that the log soon goes further than it ever did.
+  const say = setInterval(() => alice.send({ type: 'message', text: 'again', ref: 'again' }), 5);
+  await alice.closed;
+  clearInterval(say);
+  t.strictSame(
+    alice.frames.slice(before).filter(({ type }) => type !== 'error'),
+    [],
+    'of the new events under old numbers',
+  );
+  await until('it has a new epoch', async () => {
+    const answer = await server.get('/health/ready');
+    return answer.status === 200 && ((await answer.json()) as { epoch: string }).epoch !== epoch;
+  });
+  const begun = (await server.events('action=EPOCH_STARTED')).at(-1)?.seq ?? 0;
+  const again = await server.events('action=MESSAGE_SENT');
+  t.ok(again.length > 0, 'what was recorded is on record');
+  t.ok(
+    again.every((event) => event.seq < begun),
+    'in the old epoch, that is over',
+  );
+});
+
+test('what was given under an old epoch is refused from the moment that another instance begins a new one', async (t) => {
+  const server = await build(t);
+  const alice = await connect(t, server, 'alice', { room: '' });
+  const { epoch, seq } = await alice.next('welcome');
+  const { next_cursor: cursor } = await server.page('limit=1');
+  // As audit_check_history does; this instance hears of it with its next renewal.
+  await query(server.databaseUrl, `update audit_log set epoch = 'begun-elsewhere'`);
+  const stale = await server.get(`/audit?limit=1&cursor=${cursor}`);
+  t.match(await problemIn(stale), { code: 'invalid_cursor', detail: /another history/ });
+  const ask = (client: Client) => {
+    client.send({ type: 'join', room: 'lobby', since: { epoch, seq } });
+    return Promise.race([client.next('reset').catch(() => undefined), client.closed.then(() => undefined)]);
+  };
+  let answer = await ask(alice);
+  // Should the renewal have come first, everybody is cut, and gets the same answer when they are back.
+  while (answer === undefined) answer = await ask(await connect(t, server, 'alice', { room: '' }));
+  t.match(answer, { room: 'lobby', epoch: 'begun-elsewhere' });
 });
 
 test('a DATA_DIR that cannot hold it stops nothing', async (t) => {

@@ -23,7 +23,11 @@ test('the numbers move with what happens, and agree with the log itself', async 
   const before = await scrape(server);
   t.equal(before.value('minutebook_events_recorded_total', MESSAGES), 0, 'there from the start');
   t.equal(before.value('minutebook_sessions_open'), 0);
-  t.equal(before.value('minutebook_tail_subscriptions'), 1, 'the chat');
+  t.equal(
+    before.value('minutebook_tail_subscriptions'),
+    3,
+    'the chat, moderation, and the memory of how far the log was seen',
+  );
   t.equal(before.value('minutebook_log_writable'), 1);
 
   const alice = await connect(t, server, 'alice');
@@ -34,6 +38,10 @@ test('the numbers move with what happens, and agree with the log itself', async 
   await until('all are delivered', () => bob.all('message').length === 20 && alice.all('ack').length === 20);
   for (let n = 0; n < 3; n += 1) alice.send('{');
   await until('all are refused', () => alice.all('error').length === 3);
+  const REFUSED = { action: 'MESSAGE_REFUSED' };
+  const isOnRecord = async () =>
+    (await scrape(server)).value('minutebook_events_recorded_total', REFUSED) === 1;
+  await until('the refusal is on record, which is answered before', isOnRecord);
 
   const after = await scrape(server);
   const { app, databaseUrl } = server;
@@ -130,7 +138,7 @@ test('no name, text, address or session of anybody is in a scrape, and labels co
     action: actionNames,
     code: Object.keys(errorCodes),
     kind: appendFailures,
-    purpose: ['write', 'tail', 'read'],
+    purpose: ['write', 'tail', 'read', 'handshake'],
     state: ['idle', 'busy'],
     version: [version],
     node: [process.version],

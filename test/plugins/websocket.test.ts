@@ -1,36 +1,8 @@
-import { connect as connectTcp, type Socket } from 'node:net';
 import { test } from 'tap';
-import { build, type TestApp } from '../support/app.ts';
+import { build } from '../support/app.ts';
 import { connect, until } from '../support/client.ts';
+import { answerOf, handshake, speak } from '../support/handshake.ts';
 import { connection, query } from '../support/postgres.ts';
-
-/** Sends a handshake as raw bytes; the socket is never closed from this side. */
-function handshake(target: TestApp, path: string, headers: Record<string, string> = {}): Promise<Socket> {
-  const { port, hostname } = new URL(target.url);
-  const all = {
-    Host: `${hostname}:${port}`,
-    Connection: 'Upgrade',
-    Upgrade: 'websocket',
-    'Sec-WebSocket-Version': '13',
-    'Sec-WebSocket-Key': 'dGhlIHNhbXBsZSBub25jZQ==',
-    ...headers,
-  };
-  const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`);
-  return new Promise((resolve, reject) => {
-    const socket = connectTcp({ port: Number(port), host: hostname, allowHalfOpen: true }, () => {
-      socket.write(`GET ${path} HTTP/1.1\r\n${lines.join('')}\r\n`);
-      resolve(socket);
-    });
-    socket.once('error', reject);
-  });
-}
-
-/** What the server says until it ends the connection. */
-async function answerOf(socket: Socket): Promise<string> {
-  let text = '';
-  for await (const chunk of socket) text += chunk.toString();
-  return text;
-}
 
 test('a refused handshake is answered, ended by the server, and on record', async (t) => {
   const server = await build(t, { JWT_SECRET: '' });
@@ -45,6 +17,8 @@ test('a refused handshake is answered, ended by the server, and on record', asyn
     ['/audit', {}, 404],
     ['/ws?user=alice', { 'Sec-WebSocket-Version': '8' }, 426],
     ['/ws?user=alice', { 'Sec-WebSocket-Key': 'short' }, 400],
+    ['/ws?user=alice', { 'Sec-WebSocket-Protocol': 'one,,two' }, 400],
+    ['/ws?user=alice', { 'Sec-WebSocket-Protocol': 'one, two, one' }, 400],
   ] as [string, Record<string, string>, number][]) {
     const text = await answerOf(await handshake(server, path, headers));
     t.match(text, `HTTP/1.1 ${status}`, path);
@@ -109,18 +83,28 @@ test('a handshake under way when the server stops opens no session', async (t) =
   t.strictSame(rows, [{ user_id: 'alice' }]);
 });
 
-test('bytes that are no request are answered with a problem', async (t) => {
+test('bytes that are no request are answered with a problem, and on record', async (t) => {
   const server = await build(t);
-  const { port, hostname } = new URL(server.url);
   for (const [bytes, status, code] of [
     ['FOO / HTTP/1.1\r\nHost: x\r\n\r\n', 400, 'bad_request'],
     [`GET /audit?cursor=${'x'.repeat(20_000)} HTTP/1.1\r\nHost: x\r\n\r\n`, 431, 'headers_too_large'],
   ] as const) {
-    const socket = connectTcp(Number(port), hostname, () => socket.write(bytes));
-    const text = await answerOf(socket);
+    const text = await answerOf(await speak(server, bytes));
     t.match(text, `HTTP/1.1 ${status}`);
     t.match(JSON.parse(text.split('\r\n\r\n')[1] ?? ''), { status, code });
+    await until(
+      `${code} is on record`,
+      async () => (await server.events('action=REQUEST_REFUSED')).at(-1)?.details.code === code,
+    );
   }
+  t.match(
+    await server.events('action=REQUEST_REFUSED'),
+    ['bad_request', 'headers_too_large'].map((code) => ({
+      user_id: null,
+      ip: '127.0.0.1',
+      details: { code, count: 1, method: '*', route: '*' },
+    })),
+  );
 });
 
 test('an offer to speak another protocol is ignored, as HTTP clients make it by habit', async (t) => {

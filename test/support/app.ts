@@ -25,6 +25,13 @@ export type TestApp = {
   events: (query?: string) => Promise<AuditEvent[]>;
 };
 
+/** Tests are faster than people; those of the limits set their own. */
+export const ratesOff = {
+  LIMIT_FRAMES_PER_SECOND: '0',
+  LIMIT_FRAMES_PER_SECOND_USER: '0',
+  LIMIT_QUERIES_PER_MINUTE: '0',
+};
+
 /** A folder that goes when the test ends. */
 export async function temporaryFolder(t: Test): Promise<string> {
   const path = await mkdtemp(join(tmpdir(), 'minutebook-'));
@@ -35,8 +42,14 @@ export async function temporaryFolder(t: Test): Promise<string> {
 /**
  * Starts the same app as production on a free port, with a database of its own unless DATABASE_URL is given;
  * closed when the test ends. An empty JWT_SECRET means development mode.
+ *
+ * @param onCreated may register routes of the test's own
  */
-export async function build(t: Test, environment: Record<string, string> = {}): Promise<TestApp> {
+export async function build(
+  t: Test,
+  environment: Record<string, string> = {},
+  onCreated?: (app: FastifyInstance) => void,
+): Promise<TestApp> {
   const databaseUrl = environment.DATABASE_URL ?? (await createDatabase(t));
   const app = await buildApp(
     readConfig({
@@ -44,10 +57,11 @@ export async function build(t: Test, environment: Record<string, string> = {}): 
       LOG_LEVEL: 'silent',
       JWT_SECRET: SECRET,
       DATA_DIR: await temporaryFolder(t),
-      LIMIT_FRAMES_PER_SECOND: '0',
+      ...ratesOff,
       DATABASE_URL: databaseUrl,
       ...environment,
     }),
+    onCreated,
   );
   t.teardown(() => app.close());
   const url = (await app.listen({ host: '127.0.0.1', port: 0 })).replace(/\/$/, '');

@@ -7,7 +7,7 @@ const ROOT = join(import.meta.dirname, '../..');
 
 export type RunningServer = {
   child: ChildProcess;
-  /** http://127.0.0.1:PORT, as printed. */
+  /** http://127.0.0.1:PORT, as printed; https with TLS. */
   url: string;
   /** What it has printed so far, both streams. */
   output: () => string;
@@ -56,7 +56,7 @@ export async function startServer(
     if (child.exitCode === null && child.signalCode === null) child.kill('SIGTERM');
     await exited;
   });
-  const address = (): string | undefined => /listening on (http:\/\/\S+)/.exec(text)?.[1];
+  const address = (): string | undefined => /listening on (https?:\/\/\S+)/.exec(text)?.[1];
   let over = false;
   void exited.then(() => {
     over = true;

@@ -124,7 +124,7 @@ const request: HandshakeRow[] = [
     body: '0\r\n\r\n',
     status: 400,
     code: 'bad_request',
-    action: null,
+    action: 'REQUEST_REFUSED',
   },
   {
     clause: 'RFC 9112 5',
@@ -132,7 +132,7 @@ const request: HandshakeRow[] = [
     headers: { 'X-Odd ': '1' },
     status: 400,
     code: 'bad_request',
-    action: null,
+    action: 'REQUEST_REFUSED',
   },
   {
     clause: 'RFC 9112 5.2',
@@ -140,7 +140,7 @@ const request: HandshakeRow[] = [
     headers: { 'X-Odd': '1\r\n 2' },
     status: 400,
     code: 'bad_request',
-    action: null,
+    action: 'REQUEST_REFUSED',
   },
   {
     clause: 'RFC 9110 5.5',
@@ -148,7 +148,7 @@ const request: HandshakeRow[] = [
     headers: { 'X-Odd': 'a\0b' },
     status: 400,
     code: 'bad_request',
-    action: null,
+    action: 'REQUEST_REFUSED',
   },
   { clause: '10.4', what: '100 more headers', headers: many(100), status: 101 },
   {
@@ -157,7 +157,7 @@ const request: HandshakeRow[] = [
     headers: many(2_100),
     status: 431,
     code: 'headers_too_large',
-    action: null,
+    action: 'REQUEST_REFUSED',
   },
   {
     clause: '10.4',
@@ -165,7 +165,7 @@ const request: HandshakeRow[] = [
     headers: { 'X-Long': 'x'.repeat(20_000) },
     status: 431,
     code: 'headers_too_large',
-    action: null,
+    action: 'REQUEST_REFUSED',
   },
 ];
 

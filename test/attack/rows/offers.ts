@@ -136,7 +136,7 @@ const extensions: HandshakeRow[] = [
     headers: { 'Sec-WebSocket-Extensions': 'a,'.repeat(50_000) },
     status: 431,
     code: 'headers_too_large',
-    action: null,
+    action: 'REQUEST_REFUSED',
   },
   {
     clause: '11.3.4',
@@ -186,7 +186,7 @@ const extensions: HandshakeRow[] = [
     headers: { 'Sec-WebSocket-Protocol': 'a '.repeat(50_000) },
     status: 431,
     code: 'headers_too_large',
-    action: null,
+    action: 'REQUEST_REFUSED',
   },
 ];
 

@@ -35,6 +35,6 @@ export type HandshakeRow = {
   /** 101: a session opens. */
   status: number;
   code?: ErrorCode;
-  /** The action that it is put on record under; null for what no route or hook ever sees. */
-  action?: 'CONNECTION_REFUSED' | 'REQUEST_REFUSED' | null;
+  /** The action that it is put on record under; left out: CONNECTION_REFUSED. */
+  action?: 'CONNECTION_REFUSED' | 'REQUEST_REFUSED';
 };

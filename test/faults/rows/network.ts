@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { atNextAppend, whileAppending } from '../moment.ts';
+import { atNextAppend, setModeAtNextAppend, whileAppending } from '../moment.ts';
 import { layNetwork, type Network, resetConnections, setFarEnd } from '../netns.ts';
 import type { Row } from '../row.ts';
 import type { World, WorldOptions } from '../world.ts';
@@ -14,25 +14,17 @@ const networkOf = ({ cluster }: World): Network => {
   return cluster.network;
 };
 
-/** The next append is the first that gets lost: without one under way nothing would be in doubt. */
-const appendIntoBlackHole = ({ proxy }: World, mode: 'swallow-all' | 'swallow-answers'): Promise<void> =>
-  new Promise((resolve) => {
-    proxy.onRequest('audit_append', () => {
-      proxy.setMode(mode);
-      resolve();
-    });
-  });
-
 /** Faults of the way between the servers and their database. */
 export const network: readonly Row[] = [
   {
     id: '14a',
     title: 'a black hole: nothing of what the server asks arrives, and nobody is told',
     expected: 'refused or in doubt after 5 s; the connections that stand still are not used again',
-    world: { proxied: true },
+    world: { proxied: true, instances: 2 },
     refusals: ['outcome_unknown'],
     quick: true,
-    strike: (world) => appendIntoBlackHole(world, 'swallow-all'),
+    // Without an append under way nothing would be in doubt.
+    strike: (world) => setModeAtNextAppend(world, 'swallow-all'),
     // As when a firewall has forgotten the connections: the old ones stay dead, new ones work.
     heal: async (world) => {
       world.proxy.forget();
@@ -43,9 +35,9 @@ export const network: readonly Row[] = [
     id: '14b',
     title: 'half a black hole: what the server asks arrives, the answers do not',
     expected: 'in doubt after 5 s; what was committed is acknowledged late, once',
-    world: { proxied: true },
+    world: { proxied: true, instances: 2 },
     refusals: ['outcome_unknown'],
-    strike: (world) => appendIntoBlackHole(world, 'swallow-answers'),
+    strike: (world) => setModeAtNextAppend(world, 'swallow-answers'),
     heal: async (world) => {
       world.proxy.forget();
       world.proxy.setMode('pass');
@@ -74,7 +66,7 @@ export const network: readonly Row[] = [
   },
   {
     id: '14d',
-    title: 'the cable to the database is cut, and joined again',
+    title: 'the cable to the database is cut while a batch is being committed, and joined again',
     expected: 'the same with the kernel’s own TCP, which tries again later and later',
     needs: ['network namespaces'],
     world: behindCable,

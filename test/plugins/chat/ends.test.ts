@@ -1,8 +1,10 @@
-import { connect as connectTcp } from 'node:net';
+import { connect as connectTcp, type Socket } from 'node:net';
 import { test } from 'tap';
 import { build } from '../../support/app.ts';
 import { connect, until } from '../../support/client.ts';
 import { query } from '../../support/postgres.ts';
+
+const MIB = 1024 * 1024;
 
 test('the end of a session is on record with code, reason and duration, and ends its stay in its rooms', async (t) => {
   const server = await build(t);
@@ -120,6 +122,31 @@ test('a reader that does not keep up is closed, and the others are not held up',
   t.match(await server.events('action=DISCONNECTED'), [
     { user_id: 'slow', details: { code: 1013, reason: 'too slow' } },
   ]);
+});
+
+test('what waits for a reader who does not read stays within its bound', async (t) => {
+  const server = await build(t);
+  const streams = new Map<number | undefined, Socket>();
+  server.app.server.on('connection', (stream: Socket) => streams.set(stream.remotePort, stream));
+  const alice = await connect(t, server, 'alice');
+  const slow = await connect(t, server, 'slow');
+  await alice.next('welcome');
+  await slow.next('welcome');
+  slow.socket.pause();
+  const { _socket: near } = slow.socket as unknown as { _socket: Socket };
+  const stream = streams.get(near.localPort);
+  let most = 0;
+  const text = '\u0001'.repeat(60_000);
+  // Faster than the 5 s after which a slow reader is closed anyway: 100 of these are 34 MiB as JSON.
+  for (let n = 0; n < 300 && stream?.closed === false; n += 1) {
+    alice.send(text);
+    if (n % 10 === 9) await until('all is said', () => alice.all('message').length === n + 1);
+    most = Math.max(most, stream.writableLength);
+  }
+  await until('it is closed', () => stream?.closed === true);
+  t.ok(most <= 33 * MIB, `${(most / MIB).toFixed(1)} MiB waited`);
+  await until('the end is on record', async () => (await server.events('action=DISCONNECTED')).length === 1);
+  t.match(await server.events('action=DISCONNECTED'), [{ user_id: 'slow', details: { code: 1013 } }]);
 });
 
 test('a burst is not slowness: who reads gets it all, however much came at once', async (t) => {

@@ -1,8 +1,12 @@
+import { readdir } from 'node:fs/promises';
 import { request } from 'node:http';
 import { SignJWT } from 'jose';
 import { test } from 'tap';
-import { build, problemIn, SECRET, type TestApp } from '../support/app.ts';
-import { connect, until } from '../support/client.ts';
+import { WebSocket } from 'ws';
+import { build, problemIn, SECRET, type TestApp, temporaryFolder } from '../../support/app.ts';
+import { connect, until } from '../../support/client.ts';
+import { makeKey, signWith } from '../../support/issuer.ts';
+import { query } from '../../support/postgres.ts';
 
 type Claims = Record<string, unknown>;
 
@@ -171,7 +175,6 @@ test('in development mode a name is enough to chat, and only to chat', async (t)
     headers: { authorization: '' },
   }).catch(() => undefined);
   t.equal(alice, undefined, 'an empty Authorization header is not none');
-  const { WebSocket } = await import('ws');
   const socket = new WebSocket(`${server.url.replace('http', 'ws')}/ws?user=alice`);
   t.teardown(() => socket.terminate());
   const [first] = await new Promise<[Buffer]>((resolve) =>
@@ -204,4 +207,37 @@ test('in development mode only loopback names are served, so that no web page ca
   ]) {
     t.equal(await statusFor(host), 403, host);
   }
+});
+
+test('with a public key alone the server takes tokens by that key, and makes none', async (t) => {
+  const key = makeKey('RS256');
+  const dataDir = await temporaryFolder(t);
+  const server = await build(t, { JWT_SECRET: '', JWT_PUBLIC_KEY: key.publicPem, DATA_DIR: dataDir });
+  t.equal(server.app.auth.development, false);
+  await t.rejects(server.token('alice', 'chat'), /nothing to sign tokens with/);
+  t.strictSame(await readdir(dataDir), [], 'not even a key for it');
+  const token = await signWith(key);
+  const alice = await connect(t, server, 'alice', { token });
+  await alice.next('welcome');
+  for (const authorization of [
+    `Bearer ${await sign(good, { secret: key.publicPem })}`,
+    `Bearer ${await sign(good)}`,
+  ]) {
+    t.equal((await getWith(server, authorization)).status, 401);
+    await t.rejects(connect(t, server, 'eve', { token: authorization.slice(7) }), {
+      message: 'refused: 401',
+    });
+  }
+  const name = new WebSocket(`${server.url.replace('http', 'ws')}/ws?user=alice`);
+  const status = await new Promise((resolve) =>
+    name.on('error', () => {}).on('unexpected-response', (_request, { statusCode }) => resolve(statusCode)),
+  );
+  t.equal(status, 401, 'and this is no development mode');
+  const refusals = (): Promise<{ action: string }[]> =>
+    query(
+      server.databaseUrl,
+      `select action from audit_event where details->>'code' = 'unauthenticated' order by action`,
+    );
+  await until('both kinds are on record', async () => (await refusals()).length >= 2);
+  t.strictSame(await refusals(), [{ action: 'ACCESS_DENIED' }, { action: 'CONNECTION_REFUSED' }]);
 });

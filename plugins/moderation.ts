@@ -1,0 +1,114 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { FastifyInstance } from 'fastify';
+import fp from 'fastify-plugin';
+import { findBan, readBans } from '../db/bans.ts';
+import { read } from '../db/read.ts';
+import { Bans, bannedError } from '../src/core/bans.ts';
+import type { AuditEvent } from '../src/core/schemas.ts';
+import type { Subscription } from '../src/core/tail.ts';
+
+/**
+ * How old what is known here may be before the database is asked itself. A ban is in force everywhere within a
+ * second; the tail looks twice in one.
+ */
+const STALE_MS = 800;
+/** How long a request waits for that. */
+const ASK_MS = 1_500;
+const RELOAD_MS = 500;
+
+export type Moderation = {
+  /** Calls back with the name of a user who was banned; whatever they have open must end. It must not throw. */
+  onBanned: (listener: (userId: string) => void) => void;
+};
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    moderation: Moderation;
+  }
+}
+
+/**
+ * Refuses whoever is banned. The bans are known from the log, so that no request costs a query; the database is
+ * asked only while the log could not be followed, and when a ban seems to have ended.
+ */
+export default fp(
+  async function moderation(fastify: FastifyInstance) {
+    const { audit, auth, database, tail } = fastify;
+    const bans = new Bans();
+    const listeners: ((userId: string) => void)[] = [];
+    /** Undefined while the bans of a new epoch are not known yet. */
+    let subscription: Subscription | undefined;
+    let closing = false;
+
+    const tell = (userId: string): void => {
+      for (const listener of listeners) listener(userId);
+    };
+
+    function take(events: readonly AuditEvent[]): void {
+      for (const event of events) {
+        const banned = bans.apply(event, performance.now());
+        if (banned !== undefined) tell(banned);
+      }
+    }
+
+    /** Takes the bans from the database, and from there on from the log. */
+    async function load(): Promise<void> {
+      const askedAt = performance.now();
+      const { bans: inForce, nextSeq } = await readBans(database.tail);
+      bans.clear();
+      for (const [userId, ban] of inForce) bans.set(userId, ban, askedAt);
+      subscription = tail.subscribe(take, nextSeq);
+      for (const userId of inForce.keys()) tell(userId);
+    }
+
+    /** After a restore, other bans may be in force than the events so far have told. */
+    async function reload(): Promise<void> {
+      subscription?.close();
+      subscription = undefined;
+      while (!closing && subscription === undefined) {
+        await load().catch(async (error: Error) => {
+          fastify.log.warn({ err: error }, 'the bans could not be read yet');
+          await delay(RELOAD_MS, undefined, { ref: false });
+        });
+      }
+    }
+
+    /** Whether what is known here is what the log said less than a second ago. */
+    const isCurrent = (): boolean =>
+      subscription !== undefined &&
+      subscription.next >= tail.next &&
+      audit.mayShow() === undefined &&
+      tail.behindMs <= STALE_MS;
+
+    async function askDatabase(userId: string): Promise<void> {
+      const known = bans.get(userId);
+      const askedAt = performance.now();
+      const late = delay(ASK_MS, undefined, { ref: false }).then(() => {
+        throw new Error('the database does not answer in time');
+      });
+      const ban = await read(Promise.race([findBan(database.read, userId), late]));
+      if (ban !== undefined) {
+        // Else it was lifted, or another one pronounced, while the database answered.
+        if (known?.seq === ban.seq && bans.get(userId)?.seq === ban.seq) bans.set(userId, ban, askedAt);
+        throw bannedError(ban);
+      }
+      if (known !== undefined) bans.forget(userId, known.seq);
+    }
+
+    auth.addGuard(({ userId }) => {
+      const ban = bans.get(userId);
+      if (!isCurrent() || (ban !== undefined && performance.now() >= ban.endsAt)) return askDatabase(userId);
+      if (ban !== undefined) throw bannedError(ban);
+      return undefined;
+    });
+
+    await load();
+    audit.onNewEpoch(() => void reload());
+    fastify.decorate('moderation', { onBanned: (listener) => listeners.push(listener) });
+    fastify.addHook('onClose', async () => {
+      closing = true;
+      subscription?.close();
+    });
+  },
+  { name: 'moderation', dependencies: ['auth', 'tail'] },
+);

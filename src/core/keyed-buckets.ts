@@ -1,0 +1,50 @@
+import { TokenBucket } from './token-bucket.ts';
+
+/**
+ * A token bucket for each key that was used of late. One that is full again is as good as a new one, so it is
+ * forgotten; and beyond `maxKeys` the one that was made first is.
+ */
+export class KeyedBuckets {
+  readonly #perSecond: number;
+  readonly #burst: number;
+  readonly #maxKeys: number;
+  /** In the order in which they were made, or were found in use when room was made. */
+  readonly #buckets = new Map<string, TokenBucket>();
+
+  /** @param perSecond 0 switches the limit off */
+  constructor(perSecond: number, burst: number, maxKeys: number) {
+    this.#perSecond = perSecond;
+    this.#burst = burst;
+    this.#maxKeys = maxKeys;
+  }
+
+  /** How many keys are remembered. */
+  get size(): number {
+    return this.#buckets.size;
+  }
+
+  /** Takes a token of a key; false when there is none. @param now milliseconds of a monotonic clock */
+  take(key: string, now: number): boolean {
+    if (this.#perSecond === 0) return true;
+    let bucket = this.#buckets.get(key);
+    if (bucket === undefined) {
+      this.#makeRoom(now);
+      bucket = new TokenBucket(this.#perSecond, this.#burst, now);
+      this.#buckets.set(key, bucket);
+    }
+    return bucket.take(now);
+  }
+
+  /** Looks at two for each new one, so that those out of use go faster than others come. */
+  #makeRoom(now: number): void {
+    let looked = 0;
+    for (const [key, bucket] of this.#buckets) {
+      if (looked === 2) break;
+      looked += 1;
+      this.#buckets.delete(key);
+      if (!bucket.isFull(now)) this.#buckets.set(key, bucket);
+    }
+    const [first] = this.#buckets.keys();
+    if (first !== undefined && this.#buckets.size >= this.#maxKeys) this.#buckets.delete(first);
+  }
+}
