@@ -69,6 +69,8 @@ export class RawClient {
       this.#bytes = this.#bytes.subarray(end + 4);
       return text;
     });
+    // RFC 9110 15.2: an interim answer, and the answer itself follows.
+    if (/^HTTP\/1.1 1(?!01)/.test(head)) return this.answer(hasBody);
     const length = hasBody ? Number(/^content-length: *(\d+)/im.exec(head)?.[1] ?? 0) : 0;
     const body = await this.#until('the body of an answer', () => {
       if (this.#bytes.length < length) return undefined;
