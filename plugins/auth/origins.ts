@@ -21,16 +21,22 @@ export async function requireLoopbackName({ headers }: FastifyRequest): Promise<
   }
 }
 
-/** Origins of the server’s own address, under every name that loopback has. */
-function ownOrigins(fastify: FastifyInstance): string[] {
-  return fastify.addresses().flatMap((bound) => {
-    if (typeof bound === 'string') return [];
-    const { address, port } = bound;
-    const names = isLoopback(address) ? ['127.0.0.1', 'localhost', '[::1]'] : [address];
-    const scheme = schemeOf(fastify.server);
-    return names.map((name) => `${scheme}://${isIP(name) === 6 ? `[${name}]` : name}:${port}`);
-  });
+/**
+ * The origins of an address, as browsers write them: without the port where it is the scheme’s own (RFC 6454 6.1), and
+ * for loopback under every name that it has.
+ */
+export function originsOf(scheme: 'http' | 'https', address: string, port: number): string[] {
+  const names = isLoopback(address) ? ['127.0.0.1', 'localhost', '[::1]'] : [address];
+  return names.map((name) => new URL(`${scheme}://${isIP(name) === 6 ? `[${name}]` : name}:${port}`).origin);
 }
+
+/** Origins of the server’s own addresses. */
+const ownOrigins = (fastify: FastifyInstance): string[] =>
+  fastify
+    .addresses()
+    .flatMap((bound) =>
+      typeof bound === 'string' ? [] : originsOf(schemeOf(fastify.server), bound.address, bound.port),
+    );
 
 /**
  * Makes the check of a request’s Origin. Browsers send one and other clients need not; one that is sent must be on

@@ -1,5 +1,6 @@
 import { connect as connectTcp } from 'node:net';
 import { test } from 'tap';
+import { originsOf } from '../../../plugins/auth/origins.ts';
 import { build, type TestApp } from '../../support/app.ts';
 import { until } from '../../support/client.ts';
 
@@ -77,4 +78,15 @@ test('more than one Authorization header is no valid one', async (t) => {
   const other = `Authorization: Bearer ${await server.token('mallory', 'chat')}`;
   t.equal(await statusOf(server, '/ws', [other]), 401);
   t.equal(await statusOf(server, '/ws', []), 101);
+});
+
+test('the server’s own origins are written as browsers write them', async (t) => {
+  t.strictSame(originsOf('http', '127.0.0.1', 3000), [
+    'http://127.0.0.1:3000',
+    'http://localhost:3000',
+    'http://[::1]:3000',
+  ]);
+  t.strictSame(originsOf('https', '192.0.2.7', 443), ['https://192.0.2.7']);
+  t.strictSame(originsOf('http', '2001:db8::7', 80), ['http://[2001:db8::7]']);
+  t.strictSame(originsOf('https', '192.0.2.7', 80), ['https://192.0.2.7:80']);
 });
