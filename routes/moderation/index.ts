@@ -96,7 +96,7 @@ export default fp(
           operationId: 'banUser',
           summary: 'Ban a user',
           description:
-            'Records `USER_BANNED`, closes all sessions of the user with 4403 and ends their live streams, on all ' +
+            'Records `USER_BANNED`, closes all sessions of the user with 4403, on all ' +
             'instances, and refuses the user everywhere with `banned` until the ban ends or is lifted. A ban takes ' +
             'the place of an earlier one. The user need not have been seen before. The reason is shown to them.',
           tags,
