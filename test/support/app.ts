@@ -26,7 +26,7 @@ export type TestApp = {
 };
 
 /** Tests are faster than people; those of the limits set their own. */
-export const ratesOff = {
+const ratesOff = {
   LIMIT_FRAMES_PER_SECOND: '0',
   LIMIT_FRAMES_PER_SECOND_USER: '0',
   LIMIT_QUERIES_PER_MINUTE: '0',
