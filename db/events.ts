@@ -1,6 +1,7 @@
 import { type Kysely, sql } from 'kysely';
 import type { Filter } from '../src/core/filter.ts';
 import type { AuditEvent } from '../src/core/schemas.ts';
+import { patternOf } from '../src/core/search/case-folding.ts';
 import type { Instant } from '../src/core/timestamps.ts';
 import type { Db } from './client.ts';
 import { utc } from './sql.ts';
@@ -161,6 +162,7 @@ function matching(db: Kysely<Database>, filter: Filter, range: SeqRange) {
     const value = filter[name];
     if (value !== undefined) query = query.where(name, '=', value);
   }
+  if (filter.q !== undefined) query = query.where(sql<boolean>`message collate "C" ~ ${patternOf(filter.q)}`);
   return query;
 }
 
