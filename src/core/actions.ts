@@ -29,6 +29,23 @@ const HttpRefusal = Type.Object({
   route: Type.String({ description: 'The route as registered, or `*` where none matched.' }),
 });
 
+/** Why a live stream ended. */
+export const streamEndReasons = [
+  'to',
+  'client_gone',
+  'too_slow',
+  'token_expired',
+  'token_withdrawn',
+  'banned',
+  'shutting_down',
+  'failed',
+] as const;
+export type StreamEndReason = (typeof streamEndReasons)[number];
+
+const Filters = Type.Record(Type.String(), Type.Union([Type.String(), Type.Array(Type.String())]), {
+  description: 'The filters as given.',
+});
+
 /** What an action means and what its `details` carry. */
 export type ActionSpec = { description: string; details: TObject };
 
@@ -66,13 +83,30 @@ export const actions = {
       path: Type.String({
         description: 'What was read: the path, or `/ws` for a replay to a room’s member.',
       }),
-      filters: Type.Record(Type.String(), Type.Union([Type.String(), Type.Array(Type.String())]), {
-        description: 'The filters as given.',
-      }),
+      filters: Filters,
       rows: Type.Integer({ minimum: 0, description: 'How many events the answer holds.' }),
     }),
   },
-  AUDIT_STREAMED: { description: 'Somebody followed the log live.', details: Empty },
+  AUDIT_STREAMED: {
+    description: 'Somebody followed the log live: once when it began, once when it was over.',
+    details: Type.Object({
+      phase: Type.Enum(['opened', 'ended'], {
+        type: 'string',
+        description: '`opened`: before the first byte. One that its process took along has no `ended`.',
+      }),
+      filters: Filters,
+      from_seq: Type.Integer({ minimum: 0, description: 'The first number that was looked at.' }),
+      opened_seq: Type.Optional(
+        Type.Integer({ minimum: 0, description: 'Only `ended`: the seq of its `opened`.' }),
+      ),
+      rows: Type.Optional(
+        Type.Integer({ minimum: 0, description: 'Only `ended`: how many events were sent.' }),
+      ),
+      reason: Type.Optional(
+        Type.Enum([...streamEndReasons], { type: 'string', description: 'Only `ended`: why.' }),
+      ),
+    }),
+  },
   AUDIT_EXPORTED: { description: 'Somebody exported from the log.', details: Empty },
   USER_KICKED: {
     description: 'An administrator ended a session.',
