@@ -1,4 +1,5 @@
 import { type ClientRequest, type IncomingHttpHeaders, type IncomingMessage, request } from 'node:http';
+import { isDeepStrictEqual } from 'node:util';
 import type { Test } from 'tap';
 import type { AuditEvent } from '../../src/core/schemas.ts';
 import { tokenFor } from './token.ts';
@@ -145,4 +146,93 @@ export async function openStream(
     outgoing.on('error', reject);
     outgoing.end();
   });
+}
+
+/** A reader that comes back whenever it is cut, where it left off, as a good client does. */
+export class FaithfulReader {
+  readonly query: string;
+  /** Every event that was shown, over all connections. */
+  readonly events: AuditEvent[] = [];
+  /** How often a connection was cut, by whomever, and how often a stream began. */
+  cuts = 0;
+  opened = 0;
+  /** How often it was told that it cannot go on where it left off. */
+  resets = 0;
+  /** The first id of all: what is in the log after it must have been shown. */
+  firstId: string | undefined;
+  readonly #t: Test;
+  readonly #urls: readonly string[];
+  #lastId: string | undefined;
+  #stream: StreamReader | undefined;
+  #to: string | undefined;
+  readonly #done: Promise<void>;
+
+  /** @param urls the instances, which it takes in turn */
+  constructor(t: Test, urls: readonly string[], query: string) {
+    this.#t = t;
+    this.#urls = urls;
+    this.query = query;
+    this.#done = this.#run();
+  }
+
+  /** Cuts the connection, if there is one. */
+  cut(): void {
+    this.#stream?.cut();
+  }
+
+  /** Whether a stream is open, and has told where it is. */
+  get isOpen(): boolean {
+    return this.#stream !== undefined && !this.#stream.ended && this.#stream.lastId !== undefined;
+  }
+
+  /** Reads on until everything before a time is shown. @param to RFC 3339, in the past */
+  async finish(to: string): Promise<void> {
+    this.#to = to;
+    this.cut();
+    await this.#done;
+  }
+
+  async #run(): Promise<void> {
+    for (let isOver = false; !isOver; ) {
+      const url = this.#urls[this.cuts % this.#urls.length] ?? '';
+      const to = this.#to;
+      const search = to === undefined ? this.query : `${this.query}&to=${to}`;
+      const stream = await openStream(this.#t, { url }, search, { lastEventId: this.#lastId }).catch(
+        () => undefined,
+      );
+      if (stream?.status !== 200) {
+        stream?.cut();
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        continue;
+      }
+      this.#stream = stream;
+      // Told to finish while it was opened.
+      if (to !== this.#to) stream.cut();
+      await stream.closed;
+      this.opened += 1;
+      this.cuts += 1;
+      this.firstId ??= stream.blocks[0]?.id;
+      this.#lastId = stream.lastId ?? this.#lastId;
+      this.events.push(...stream.events);
+      this.resets += stream.blocks.filter(({ event }) => event === 'reset').length;
+      isOver = stream.blocks.at(-1)?.event === 'end';
+    }
+  }
+}
+
+/** What is wrong with what a reader was shown, held against what the same filter gives afterwards. */
+export function differences(
+  { events, firstId, query }: FaithfulReader,
+  log: readonly AuditEvent[],
+): string[] {
+  const first = Number(firstId?.split(':')[1]);
+  const expected = log.filter(({ seq }) => seq > first);
+  const wrong: string[] = [];
+  for (let index = 0; index < Math.max(events.length, expected.length) && wrong.length < 5; index += 1) {
+    const [shown, wanted] = [events[index], expected[index]];
+    if (!isDeepStrictEqual(shown, wanted)) {
+      wrong.push(`${query}, place ${index}: ${JSON.stringify(shown)} instead of ${JSON.stringify(wanted)}`);
+    }
+  }
+  return wrong;
 }
