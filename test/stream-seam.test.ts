@@ -16,7 +16,7 @@ const FILTERS = [
   'room=b',
   'involves=carol',
   `q=${encodeURIComponent('οδοσ')}`,
-  `q=${encodeURIComponent('%')}&room=a`,
+  `q=${encodeURIComponent('%')}&room=b`,
   'q=HELLO&user_id=alice&user_id=carol',
   'user_id=nobody',
 ];

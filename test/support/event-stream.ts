@@ -178,6 +178,7 @@ export class FaithfulReader {
   /** Cuts the connection, if there is one. */
   cut(): void {
     this.#stream?.cut();
+    this.#stream = undefined;
   }
 
   /** Whether a stream is open, and has told where it is. */
