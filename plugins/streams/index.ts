@@ -223,7 +223,8 @@ export default fp(
       }, RECHECK_MS),
     ];
 
-    fastify.addHook('preClose', async () => {
+    // Beside the sessions, so that the end of the server takes no longer for it.
+    fastify.onSocketDrain(async () => {
       draining = true;
       for (const timer of timers) clearInterval(timer);
       endAll('shutting_down');

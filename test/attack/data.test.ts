@@ -112,13 +112,14 @@ test('T-AZ-5: whoever may only chat reads nothing of the log, the same answer fo
     '/audit/0',
     '/audit/999999',
     '/audit/actions',
+    '/audit/stream',
     '/sessions',
   ]);
-  await until('all are on record', async () => (await server.events('action=ACCESS_DENIED')).length >= 4);
+  await until('all are on record', async () => (await server.events('action=ACCESS_DENIED')).length >= 5);
   const events = await server.events('user_id=mallory');
   t.strictSame(
     events.map(({ action, details }) => [action, details.code, details.method, details.route]).toSorted(),
-    ['/audit', '/audit/:seq', '/audit/actions', '/sessions'].map((route) => [
+    ['/audit', '/audit/:seq', '/audit/actions', '/audit/stream', '/sessions'].map((route) => [
       'ACCESS_DENIED',
       'forbidden',
       'GET',
