@@ -162,7 +162,7 @@ export class Reader implements Follower {
     }
     if (this.isOver) return;
     if (toSeq !== undefined && this.#next >= toSeq) {
-      this.#finish(toSeq);
+      this.#finish(this.#next);
       return;
     }
     this.#live = Promise.withResolvers();
@@ -201,11 +201,12 @@ export class Reader implements Follower {
     this.#live = undefined;
   }
 
-  /** The interval is over. @param next the first seq beyond it */
+  /** The interval is over. @param next the first seq at or after its end */
   #finish(next: number): void {
     if (this.isOver || this.#course?.to === undefined) return;
     const { epoch, to } = this.#course;
-    this.#output?.write(endBlock({ epoch, seq: next - 1 }, { to }));
+    // Never below what its reader has seen.
+    this.#output?.write(endBlock({ epoch, seq: Math.max(next, this.#next) - 1 }, { to }));
     this.end('to');
   }
 }
