@@ -6,7 +6,7 @@ import { until } from '../support/client.ts';
 import { openStream, type StreamReader } from '../support/event-stream.ts';
 import { inSeconds, issuer, makeKey, signWith } from '../support/issuer.ts';
 import { act } from '../support/moderation.ts';
-import { query } from '../support/postgres.ts';
+import { putBack, query } from '../support/postgres.ts';
 
 const MIB = 1024 * 1024;
 const BIG = 'x'.repeat(MIB / 2);
@@ -177,4 +177,26 @@ test('clients that go away at any time leave nothing behind', async (t) => {
   });
   t.equal(server.app.tail.subscriptions, subscriptions);
   for (let number = 0; number < 5; number += 1) t.equal((await openStream(t, server)).status, 200);
+});
+
+test('a log that is put back while a stream is open cuts it, and who comes back is told', async (t) => {
+  const server = await build(t);
+  const stream = await openStream(t, server, 'action=MESSAGE_SENT');
+  const { id } = await stream.next('open');
+  const [epoch, head] = id.split(':');
+  await server.app.audit.record({ action: 'MESSAGE_SENT', user_id: 'alice', message: 'lost' });
+  await stream.next('audit');
+  await putBack(server.databaseUrl, Number(head) + 1);
+  await stream.closed;
+  let back = stream;
+  await until('it can be read again', async () => {
+    back = await openStream(t, server, 'action=MESSAGE_SENT', { lastEventId: stream.lastId });
+    return back.status === 200;
+  });
+  const { data } = await back.next('reset');
+  t.equal(data.reason, 'wrong_epoch');
+  t.not(data.epoch, epoch);
+  await server.app.audit.record({ action: 'MESSAGE_SENT', user_id: 'alice', message: 'new' });
+  t.match(await back.next('audit'), { data: { message: 'new' } });
+  t.ok(back.lastId?.startsWith(`${data.epoch}:`));
 });
