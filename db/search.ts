@@ -4,7 +4,7 @@ import type { Filter } from '../src/core/filter.ts';
 import { patternOf } from '../src/core/search/case-folding.ts';
 import { GRANULE_SIZE, gramRows } from '../src/core/search/grams.ts';
 import { BLOCK_SIZE, Offsets } from '../src/core/search/offsets.ts';
-import { type Alternatives, termsOf } from '../src/core/search/terms.ts';
+import { type Alternatives, type Question, questionOf } from '../src/core/search/terms.ts';
 import type { Db } from './client.ts';
 
 export type Order = 'asc' | 'desc';
@@ -36,7 +36,8 @@ class Deadline {
 }
 
 /** Whether the index can tell some events from others by this filter; else every event of the interval matches. */
-export const isIndexed = (filter: Filter): boolean => termsOf(filter).length > 0 || filter.q !== undefined;
+export const isIndexed = (filter: Filter): boolean =>
+  questionOf(filter).all.length > 0 || filter.q !== undefined;
 
 /** The number after the last event that is indexed; all below are. */
 async function readIndexedTo(db: Db): Promise<number> {
@@ -129,13 +130,15 @@ async function withText(
   order: Order,
   most: number,
 ): Promise<number[]> {
+  // The limit, which is never reached, keeps the planner from reading the whole log in one go instead.
   const [starts, ends] = runsOf(order === 'asc' ? seqs : seqs.toReversed());
   const { rows } = await sql<{ seq: string }>`
     select e.seq from unnest(${starts}::bigint[], ${ends}::bigint[]) as run (start, "end")
       cross join lateral (
-        select seq from public.audit_event
-        where seq >= run.start and seq < run."end" and ${contains(text)}
+        select seq, message from public.audit_event
+        where seq >= run.start and seq < run."end" order by seq limit ${MOST_TEXTS}
       ) e
+    where ${contains(text)}
     order by e.seq ${sql.raw(order)} limit ${most}`.execute(db);
   return rows.map(({ seq }) => Number(seq));
 }
@@ -186,7 +189,7 @@ async function* findCandidates(
   order: Order,
   deadline: Deadline,
 ): AsyncGenerator<Candidates> {
-  const alternatives = termsOf(filter);
+  const question = questionOf(filter);
   const grams = filter.q === undefined ? [] : gramRows(filter.q);
   let left = {
     from: Math.floor(range.from / BLOCK_SIZE),
@@ -196,7 +199,7 @@ async function* findCandidates(
     deadline.check();
     // Of the rows of bits each block has some: how many blocks are looked at is bounded by their range.
     const look = grams.length > 0 ? part(left, order, most) : left;
-    const hits = await readHits(db, alternatives, grams, look, order, most);
+    const hits = await readHits(db, question, grams, look, order, most);
     for (const hit of hits) {
       const from = range.from - hit.block * BLOCK_SIZE;
       const to = range.to - hit.block * BLOCK_SIZE;
@@ -223,19 +226,24 @@ const after = ({ from, to }: Blocks, block: number, order: Order): Blocks =>
 /** The first blocks that have some of each of the alternatives, at most so many, with what they have. */
 async function readHits(
   db: Db,
-  alternatives: readonly Alternatives[],
+  { all, actions, rooms }: Question,
   grams: ReturnType<typeof gramRows>,
   { from, to }: Blocks,
   order: Order,
   most: number,
 ): Promise<Candidates[]> {
   const within = sql`block >= ${from}::integer and block < ${to}::integer`;
-  const sources = alternatives.map((each) => sql`(${blocksOf(each, within)})`);
+  // Where some did it in the block, and some were in the room.
+  const masked = [sql`true`];
+  if (actions !== undefined) masked.push(sql`(actions & ${actions}::bigint) <> 0`);
+  if (rooms !== undefined) masked.push(sql`(rooms & ${rooms}::bigint) <> 0`);
+  const meeting = sql`${within} and ${sql.join(masked, sql` and `)}`;
+  const sources = all.map((each) => sql`(${blocksOf(each, meeting)})`);
   if (grams.length > 0) sources.push(sql`(${granulesOf(grams, within)})`);
   const [first = sql``, ...others] = sources;
   const joined = others.map((source, n) => sql`join ${source} as s${sql.raw(String(n + 1))} using (block)`);
   const granules = grams.length > 0 ? sql`granules` : sql`null::text`;
-  const lists = alternatives.map(
+  const lists = all.map(
     (each, n) => sql`
       select p.block, ${n}::integer as alternative, p.list, null::text as granules
       from hit h join public.audit_posting p on p.block = h.block and ${isOneOf(each)}`,
@@ -258,7 +266,7 @@ async function readHits(
 
   const hits = new Map<number, { granules: string | null; sets: Offsets[] }>();
   for (const { block, alternative, granules } of rows) {
-    if (alternative === null) hits.set(block, { granules, sets: alternatives.map(() => new Offsets()) });
+    if (alternative === null) hits.set(block, { granules, sets: all.map(() => new Offsets()) });
   }
   for (const { block, alternative, list } of rows) {
     if (alternative !== null && list !== null) hits.get(block)?.sets[alternative]?.addList(list);
