@@ -19,11 +19,12 @@ test('the same seed makes the same traffic, and another seed another', async (t)
 });
 
 test('options are read, and what is none is refused', async (t) => {
-  t.match(readOptions(['--minutes', '0.5', '--seed', '7']), { minutes: 0.5, seed: 7, workers: 12 });
+  t.match(readOptions(['--minutes', '1.5', '--seed', '7']), { minutes: 1.5, seed: 7, workers: 12 });
   t.match(readOptions([]), { minutes: 60 });
   t.equal(readOptions(['--help']), undefined);
   for (const args of [
     ['--minutes', 'x'],
+    ['--minutes', '0.5'],
     ['--workers', '0'],
     ['--seed', '-1'],
     ['--url', 'http://x'],
