@@ -1,7 +1,7 @@
 import { canonicalAddress } from './address.ts';
 import { CodedError } from './errors.ts';
 import type { AuditQuery } from './schemas.ts';
-import { isName, MAX_NAME_BYTES } from './text.ts';
+import { isName, isStorable, MAX_NAME_BYTES } from './text.ts';
 import { type Instant, parseInstant } from './timestamps.ts';
 
 /** A filter whose every value was checked. Values of one name OR, different names AND; absent: no condition. */
@@ -13,6 +13,8 @@ export type Filter = {
   room?: string;
   session_id?: string;
   ip?: string;
+  /** What the message must contain, whatever the case; not empty. */
+  q?: string;
   from?: Instant;
   to?: Instant;
 };
@@ -70,6 +72,10 @@ export function parseFilter(query: FilterQuery): Filter {
   if (query.session_id !== undefined) filter.session_id = query.session_id.toLowerCase();
   if (query.ip !== undefined) {
     filter.ip = canonicalAddress(query.ip) ?? invalid('ip', '“ip” must be an IPv4 or IPv6 address.');
+  }
+  if (query.q !== undefined) {
+    if (!isStorable(query.q)) invalid('q', '“q” holds NUL or a lone surrogate, which no message does.');
+    filter.q = query.q;
   }
   if (query.from !== undefined) filter.from = checkInstant('from', query.from);
   if (query.to !== undefined) filter.to = checkInstant('to', query.to);

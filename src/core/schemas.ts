@@ -118,6 +118,10 @@ export const filterProperties = {
     }),
   ),
   ip: One('The client’s address, IPv4 or IPv6.', '127.0.0.1'),
+  q: One(
+    'A part of the message, in any language, upper and lower case alike; no character is special.',
+    'hello',
+  ),
   from: One(`The start of the interval, inclusive. ${INSTANT}`, '-24h'),
   to: One(`The end of the interval, exclusive. ${INSTANT}`, '2026-11-23T00:00:00Z'),
 };

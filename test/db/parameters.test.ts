@@ -5,7 +5,7 @@ import { test } from 'tap';
 const ROOT = join(import.meta.dirname, '../..');
 
 /** What is put into the text of a statement as it is: one of two words, and a number of ours. */
-const literal = ['sql.raw(order)', 'sql.lit(MAX_PAGE_BYTES)'];
+const literal = [...Array(3).fill('sql.raw(order)'), 'sql.raw(String(n + 1)', 'sql.lit(MAX_PAGE_BYTES)'];
 
 async function sources(folder: string): Promise<[file: string, text: string][]> {
   const names = (await readdir(join(ROOT, folder), { recursive: true })).filter((name) =>

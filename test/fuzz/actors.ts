@@ -1,10 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Random } from '../../bench/seed/random.ts';
 import { frameOf, OPCODES } from '../support/frame-bytes.ts';
 import { handshakeOf } from '../support/raw-client.ts';
 import { administrators } from './administrators.ts';
 import { goodFrame, requestOf } from './corpus.ts';
 import { mutate } from './mutate.ts';
-import type { Random } from './random.ts';
 import {
   type Actor,
   countAnswer,

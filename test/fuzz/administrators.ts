@@ -1,8 +1,8 @@
+import type { Random } from '../../bench/seed/random.ts';
 import { frameOf, OPCODES } from '../support/frame-bytes.ts';
 import { ask } from './ask.ts';
 import { goodFrame } from './corpus.ts';
 import { mutate } from './mutate.ts';
-import type { Random } from './random.ts';
 import { type Actor, countAnswer, dial, leave, open, PATIENCE_MS, type Stage, userOf } from './stage.ts';
 
 type Page<Item> = { data: Item[]; next_cursor: string | null };

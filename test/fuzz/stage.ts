@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Random } from '../../bench/seed/random.ts';
 import { closeOf, OPCODES } from '../support/frame-bytes.ts';
 import { handshakeOf, RawClient } from '../support/raw-client.ts';
-import type { Random } from './random.ts';
 import type { Tally } from './tally.ts';
 
 /** What all actors share. */

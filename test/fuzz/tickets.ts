@@ -1,8 +1,8 @@
+import type { Random } from '../../bench/seed/random.ts';
 import { frameOf } from '../support/frame-bytes.ts';
 import { handshakeOf, type RawClient } from '../support/raw-client.ts';
 import { ask } from './ask.ts';
 import { mutate } from './mutate.ts';
-import type { Random } from './random.ts';
 import { type Actor, dial, leave, listen, PATIENCE_MS, type Stage, userOf } from './stage.ts';
 
 /** A new ticket; undefined when there was none to be had. */
