@@ -16,7 +16,6 @@ const mustBeNone: Record<string, string> = {
   'messages of sessions that were kicked before': `
     select count(*) from audit_event kick join audit_event said on said.session_id = kick.session_id and said.seq > kick.seq
     where kick.action = 'USER_KICKED' and said.action in ('MESSAGE_SENT', 'JOINED')`,
-  // But for who comes in within the very batch that holds the next ban or its lifting; docs/security.md says so.
   'acts of users while they were banned': `
     with ban as (
       select action, target_user_id, seq, details,
@@ -25,8 +24,7 @@ const mustBeNone: Record<string, string> = {
     )
     select count(*) from ban join audit_event act on act.user_id = ban.target_user_id
     where ban.action = 'USER_BANNED' and ban.details->>'until' is null and act.seq > ban.seq and act.seq < ban.until
-      and act.action in ('CONNECTED', 'MESSAGE_SENT', 'JOINED')
-      and (select first_seq + count from audit_batch b where b.first_seq <= act.seq order by b.first_seq desc limit 1) <= ban.until`,
+      and act.action in ('CONNECTED', 'MESSAGE_SENT', 'JOINED')`,
   'refusals because of a fault of ours': `select count(*) from audit_event where details->>'code' = 'internal'`,
   'messages without words or a room': `select count(*) from audit_event where action = 'MESSAGE_SENT' and (coalesce(message, '') = '' or room is null)`,
   'messages of refused frames': `select count(*) from audit_event where action = 'MESSAGE_REFUSED' and message is not null`,
