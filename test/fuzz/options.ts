@@ -3,8 +3,9 @@ import { parseArgs } from 'node:util';
 export const USAGE = `npm run fuzz -- [OPTION...]
 
 Starts the server on a throw-away Postgres, and sends it good, changed and broken frames and requests, half-open,
-slow and reset connections, and many sessions at once; administrators kick and ban, and some come with tickets. Then it looks whether the server lives, holds no more than
-it did, and has all of it on record. Ends with 1 when anything is wrong. Linux only.
+slow and reset connections, and many sessions at once, while administrators kick and ban, and some come with tickets.
+Then it looks whether the server lives, holds no more than it did, and has all of it on record. Ends with 1 when
+anything is wrong. Linux only.
 
   --minutes N    how long (default: 60); at least 1; a tenth of it, at least 30 s, warms the server up first
   --seed N       makes the same traffic again (default: another each time; the report names it)
