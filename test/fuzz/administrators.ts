@@ -29,7 +29,8 @@ async function kickOneWhoTalks(stage: Stage, random: Random): Promise<void> {
   const kick = await ask(stage, 'kick', ['DELETE', `/sessions/${session_id}`], asAdmin(stage, [200, 404]));
   await saying;
   if (kick?.status === 200) {
-    const { frame } = await client.nextControl();
+    let { frame } = await client.nextControl();
+    while (frame.opcode === OPCODES.ping) ({ frame } = await client.nextControl());
     const code = frame.opcode === OPCODES.close ? frame.payload.readUInt16BE(0) : 0;
     stage.tally.add('kicked', code);
     if (code !== 4403) stage.tally.fault(`who was kicked was closed with ${code}`);

@@ -8,10 +8,11 @@ import { readScrape } from '../support/exposition.ts';
 const ROOT = join(import.meta.dirname, '../..');
 const START_MS = 60_000;
 /**
- * Lets the server collect its garbage when it is told to, so that what is left is what it holds. By a signal that
- * neither Node nor close-with-grace takes for its own.
+ * Lets the server collect its garbage when it is told to, and give back what it can, so that what is left is what it
+ * holds. By a signal that neither Node nor close-with-grace takes for its own.
  */
-const COLLECTOR = 'data:text/javascript,process.on("SIGWINCH",()=>globalThis.gc())';
+const COLLECTOR =
+  'data:text/javascript,process.on("SIGWINCH",()=>globalThis.gc({type:"major",execution:"sync",flavor:"last-resort"}))';
 const MAX_ERRORS = 20;
 /** A line of the server's log that is longer is looked at in pieces. */
 const MAX_LINE = 100_000;
