@@ -34,11 +34,11 @@ export async function fillBlock(db: Db, builder: BlockBuilder, until: number): P
 /** Writes the index of a whole block. False: it is there already, or not the next one. */
 export async function writeBlock(
   db: Db,
-  { block, fields, values, counts, lists, grams }: BlockIndex,
+  { block, fields, values, counts, actions, rooms, lists, grams }: BlockIndex,
 ): Promise<boolean> {
   const { rows } = await sql<{ done: boolean }>`
-    select public.audit_index_block(${block}, ${fields}::smallint[], ${values}, ${counts}::integer[], ${lists},
-      ${grams}) as done`.execute(db);
+    select public.audit_index_block(${block}, ${fields}::smallint[], ${values}, ${counts}::integer[],
+      ${actions}::bigint[], ${rooms}::bigint[], ${lists}, ${grams}) as done`.execute(db);
   return rows[0]?.done ?? false;
 }
 
