@@ -20,6 +20,7 @@ const OURS = [
   'refusals',
   'limits',
   'chat',
+  'search-index',
   'streams',
   'audit-routes',
   'audit-stream-routes',

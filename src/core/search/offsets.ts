@@ -1,0 +1,95 @@
+/** How many events are indexed together. A position among them fits in 16 bits, and all of them in 2 KiB of bits. */
+export const BLOCK_SIZE = 16_384;
+
+const WORDS = BLOCK_SIZE / 32;
+
+/**
+ * Whether a posting list of so many positions holds them one by one, two bytes each; a longer one would take more room
+ * than a bit for each event of the block, and so it does.
+ */
+export const isListed = (count: number): boolean => count <= BLOCK_SIZE / 16;
+
+/** The bytes of a posting list of so many positions. */
+export const listBytes = (count: number): number => (isListed(count) ? 2 * count : BLOCK_SIZE / 8);
+
+/** A set of positions in a block, from 0 to `BLOCK_SIZE - 1`. */
+export class Offsets {
+  readonly #words = new Uint32Array(WORDS);
+
+  /** All of a block. */
+  static all(): Offsets {
+    const offsets = new Offsets();
+    offsets.#words.fill(0xffff_ffff);
+    return offsets;
+  }
+
+  /** All from one position to before another; both may lie beyond the block. */
+  static range(from: number, to: number): Offsets {
+    const offsets = new Offsets();
+    for (let at = Math.max(0, from); at < Math.min(BLOCK_SIZE, to); at += 1) offsets.add(at);
+    return offsets;
+  }
+
+  get count(): number {
+    return this.countIn(0, BLOCK_SIZE);
+  }
+
+  /** How many there are from one position to before another; both may lie beyond the block. */
+  countIn(from: number, to: number): number {
+    const [start, end] = [Math.max(0, from), Math.min(BLOCK_SIZE, to)];
+    if (start >= end) return 0;
+    const [first, last] = [start >> 5, (end - 1) >> 5];
+    let count = 0;
+    for (let at = first; at <= last; at += 1) {
+      let word = this.#words[at] ?? 0;
+      if (at === first) word &= -1 << (start & 31);
+      if (at === last) word &= -1 >>> (31 - ((end - 1) & 31));
+      count += ones(word);
+    }
+    return count;
+  }
+
+  add(offset: number): void {
+    this.#words[offset >> 5] = (this.#words[offset >> 5] ?? 0) | (1 << (offset & 31));
+  }
+
+  /** Adds those of a posting list. */
+  addList(list: Buffer): void {
+    if (list.length === BLOCK_SIZE / 8) {
+      for (let word = 0; word < WORDS; word += 1) {
+        this.#words[word] = (this.#words[word] ?? 0) | list.readUInt32LE(4 * word);
+      }
+      return;
+    }
+    for (let at = 0; at < list.length; at += 2) this.add(list.readUInt16LE(at));
+  }
+
+  /** Keeps what is in the other set as well. */
+  keep(other: Offsets): void {
+    for (let word = 0; word < WORDS; word += 1) {
+      this.#words[word] = (this.#words[word] ?? 0) & (other.#words[word] ?? 0);
+    }
+  }
+
+  /** The positions, in rising order. */
+  *[Symbol.iterator](): Generator<number> {
+    for (let at = 0; at < WORDS; at += 1) {
+      let word = this.#words[at] ?? 0;
+      while (word !== 0) {
+        const lowest = word & -word;
+        yield 32 * at + 31 - Math.clz32(lowest);
+        word ^= lowest;
+      }
+    }
+  }
+
+  toArray(): number[] {
+    return [...this];
+  }
+}
+
+function ones(word: number): number {
+  let bits = word - ((word >>> 1) & 0x5555_5555);
+  bits = (bits & 0x3333_3333) + ((bits >>> 2) & 0x3333_3333);
+  return Math.imul((bits + (bits >>> 4)) & 0x0f0f_0f0f, 0x0101_0101) >>> 24;
+}
