@@ -64,6 +64,8 @@ type Source = { user_id: string; ip: string | null };
 /** A stream that is open or being opened, and whose. */
 type Entry = { reader: Reader; request: FastifyRequest; principal: Principal };
 
+const hasExpired = ({ expiresAt }: Principal): boolean => expiresAt !== undefined && expiresAt <= Date.now();
+
 /** Where a stream runs in the log as it stands. @throws CodedError for an interval that is none */
 function courseOf(state: LogState, { filter, after }: StreamRequest): Course {
   const start = startOf(state, after);
@@ -221,14 +223,13 @@ export default fp(
         for (const { reader } of entries) reader.beat();
       }, HEARTBEAT_MS),
       setInterval(() => {
-        const now = Date.now();
-        for (const { reader, principal } of entries) {
-          if (principal.expiresAt !== undefined && principal.expiresAt <= now) reader.end('token_expired');
-        }
+        for (const { reader, principal } of entries) if (hasExpired(principal)) reader.end('token_expired');
       }, EXPIRY_MS),
       setInterval(() => {
-        for (const { reader, request } of entries) {
-          auth.recheck(request, 'audit:read').catch(() => reader.end('token_withdrawn'));
+        for (const { reader, request, principal } of entries) {
+          auth
+            .recheck(request, 'audit:read')
+            .catch(() => reader.end(hasExpired(principal) ? 'token_expired' : 'token_withdrawn'));
         }
       }, RECHECK_MS),
     ];
