@@ -144,8 +144,11 @@ export default fp(
       try {
         const course = await readCourse(asked);
         const record = recorder(source, asked, course);
-        const { seq } = await record.opened();
+        const { seq, timestamp } = await record.opened();
         track(reader.over.then((reason) => record.ended(seq, reader.rows, reason)));
+        // The end of the interval may have come since; from here on the feed tells of it.
+        const isPast = course.to !== undefined && (timestamp >= course.to || feed.time >= course.to);
+        if (isPast) course.toSeq ??= await readSeqAt(course.to ?? '');
         if (reader.isOver)
           throw new CodedError('overloaded', 'The stream was ended before it began; ask again.');
         const response = respond();
@@ -169,6 +172,11 @@ export default fp(
         });
       }
       return courseOf(state, asked);
+    }
+
+    /** The first seq at or after a time, in the log’s text form. */
+    async function readSeqAt(time: string): Promise<number | undefined> {
+      return (await read(readLogState(database.read, { to: { at: time } }))).toSeq;
     }
 
     /** Puts a stream on record, when it opens and when it ends. */

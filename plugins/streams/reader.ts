@@ -104,6 +104,7 @@ export class Reader implements Follower {
     this.#course = course;
     this.#next = course.next;
     this.#toSeq = course.toSeq;
+    this.#options.feed.watch(this);
     const { epoch, firstSeq: first_seq, next: next_seq, reset } = course;
     output.write(openBlock(this.#position, { epoch, first_seq, next_seq }));
     if (reset !== undefined) {
@@ -126,8 +127,8 @@ export class Reader implements Follower {
 
   onIntervalOver(event: AuditEvent): void {
     this.#toSeq ??= event.seq;
-    // What comes before it is read first.
-    if (this.#held === undefined) this.#finish(event.seq);
+    // Else what comes before it is read first.
+    if (this.#live !== undefined) this.#finish(event.seq);
   }
 
   /** Tells how far it has come. */
@@ -140,7 +141,7 @@ export class Reader implements Follower {
   end(reason: StreamEndReason): void {
     if (this.isOver) return;
     this.#reason = reason;
-    this.#options.feed.remove(this);
+    this.#options.feed.forget(this);
     this.#output?.end();
     this.#live?.resolve();
     this.#over.resolve(reason);
