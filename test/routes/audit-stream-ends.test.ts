@@ -7,6 +7,7 @@ import { openStream, type StreamReader } from '../support/event-stream.ts';
 import { inSeconds, issuer, makeKey, signWith } from '../support/issuer.ts';
 import { act } from '../support/moderation.ts';
 import { putBack, query } from '../support/postgres.ts';
+import { proxy } from '../support/proxy.ts';
 
 const MIB = 1024 * 1024;
 const BIG = 'x'.repeat(MIB / 2);
@@ -62,6 +63,28 @@ test('who stops reading for a while gets everything later, and no more than a bo
   t.strictSame(numbers(slow), upTo(FLOOD));
   await flood(server, 1);
   await until('it is live again', () => slow.blocks.length > FLOOD + 1);
+});
+
+test('what comes in a flood while a reader joins is read from the database, in order', async (t) => {
+  const { databaseUrl } = await build(t);
+  const between = await proxy(t, databaseUrl);
+  const server = await build(t, { DATABASE_URL: between.url });
+  between.setDelay(10);
+  const [WRITERS, COUNT] = [4, 15];
+  const flooding = Promise.all(upTo(WRITERS).map(() => flood(server, COUNT)));
+  const stream = await openStream(t, server, 'action=MESSAGE_SENT&from=-1h');
+  await flooding;
+  between.setDelay(0);
+  await until(
+    'all has come',
+    () => stream.blocks.filter(({ event }) => event === 'audit').length >= WRITERS * COUNT,
+    30_000,
+  );
+  const shown = stream.events.map(({ seq }) => seq);
+  t.strictSame(
+    shown,
+    (await server.events('action=MESSAGE_SENT')).map(({ seq }) => seq),
+  );
 });
 
 test('who takes nothing for too long is ended, and goes on later without loss', async (t) => {
