@@ -22,6 +22,8 @@ const OPEN_RETRY_SECONDS = 5;
 export type Limits = {
   /** Whether a user may send one more frame, by all sessions together. @param now of the monotonic clock */
   takeFrame: (userId: string, now: number) => boolean;
+  /** Counts a query that is no request. @throws CodedError when a user has made as many as they may */
+  takeQuery: (userId: string) => void;
   /**
    * Counts a live stream of whoever asks, until the answer is over or its reader is gone.
    *
@@ -107,6 +109,12 @@ export default fp(
 
     fastify.decorate('limits', {
       takeFrame: (userId, now) => frames.take(userId, now),
+      takeQuery: (userId) => {
+        const standing = queries?.take(userId, performance.now());
+        if (standing === undefined || standing.allowed) return;
+        const { resetSeconds } = standing;
+        throw tooMany(`Too many queries; ask again in ${resetSeconds} s.`, resetSeconds);
+      },
       openStream: ({ principal }, { raw }) => {
         const userId = principal?.userId ?? '';
         if (!streams.hasRoom(userId)) {
