@@ -25,11 +25,13 @@ export type DatabaseHandle = {
   read: Db;
   /** For what a handshake has to ask. */
   handshake: Db;
+  /** For what an act of an administrator has to ask. */
+  moderation: Db;
   facts: DatabaseFacts;
   /** Opens a connection that hears and tells other instances how far the log has come; to be closed by the caller. */
   notifications: (onHint: NotificationsOptions['onHint']) => Notifications;
   /** The connections, by purpose. */
-  pools: () => Record<'write' | 'tail' | 'read' | 'handshake', PoolStats>;
+  pools: () => Record<Exclude<Purpose, 'migrate'>, PoolStats>;
 };
 
 declare module 'fastify' {
@@ -64,11 +66,12 @@ export default fp(
       tail: openPool(settings('tail')),
       read: openPool(settings('read')),
       handshake: openPool(settings('handshake')),
+      moderation: openPool(settings('moderation')),
     };
-    const [write, tail, read, handshake] = [pools.write.db, pools.tail.db, pools.read.db, pools.handshake.db];
+    const write = pools.write.db;
     fastify.addHook('onClose', async () => {
       closing = true;
-      const closed = Promise.all([write, tail, read, handshake].map((db) => db.destroy()));
+      const closed = Promise.all(Object.values(pools).map(({ db }) => db.destroy()));
       // A database that does not answer must not hold up the end of the process.
       await Promise.race([closed, delay(CLOSE_MS, undefined, { ref: false })]);
       await embedded?.stop();
@@ -93,9 +96,10 @@ export default fp(
     });
     fastify.decorate('database', {
       write,
-      tail,
-      read,
-      handshake,
+      tail: pools.tail.db,
+      read: pools.read.db,
+      handshake: pools.handshake.db,
+      moderation: pools.moderation.db,
       facts,
       notifications: (onHint) =>
         new Notifications({ url: url ?? embedded?.url ?? '', applicationName, onHint, onError }),
@@ -104,6 +108,7 @@ export default fp(
         tail: pools.tail.stats(),
         read: pools.read.stats(),
         handshake: pools.handshake.stats(),
+        moderation: pools.moderation.stats(),
       }),
     });
   },

@@ -7,6 +7,7 @@ import { CodedError } from '../src/core/errors.ts';
 import { KeyedBuckets } from '../src/core/keyed-buckets.ts';
 import { OpenCounts } from '../src/core/open-counts.ts';
 import { Quota, type Standing } from '../src/core/quota.ts';
+import { Turns } from '../src/core/turns.ts';
 import type { Principal } from './auth/index.ts';
 import { addressOf } from './refusals.ts';
 
@@ -17,6 +18,12 @@ const MINUTE_MS = 60_000;
 const MAX_KEYS = 10_000;
 /** What is said to who has too much open, in seconds: nobody knows when some of it will be closed. */
 const OPEN_RETRY_SECONDS = 5;
+/**
+ * Reads of one user that are under way: half of the connections that read, so that another one's find some free. What is
+ * more waits, for a page that shows several lists asks for them at once; as long as for a connection, and then it would
+ * be 503 anyway.
+ */
+const READS = { most: 2, maxWaiting: 32, waitMs: 2_000 };
 
 /** What one user may take of this instance. */
 export type Limits = {
@@ -24,6 +31,8 @@ export type Limits = {
   takeFrame: (userId: string, now: number) => boolean;
   /** Counts a query that is no request. @throws CodedError when a user has made as many as they may */
   takeQuery: (userId: string) => void;
+  /** Reads the log for a user, when it is their turn. @throws CodedError when it would take too long until then */
+  readInTurn: <T>(userId: string, work: () => Promise<T>) => Promise<T>;
   /**
    * Counts a live stream of whoever asks, until the answer is over or its reader is gone.
    *
@@ -56,6 +65,11 @@ export default fp(
     const connections = new OpenCounts(bounds.connectionsPerIp);
     const streams = new OpenCounts(bounds.streamsPerUser);
     const perUser = bounds.framesPerSecondUser;
+    const reads = new Turns({
+      ...READS,
+      refuse: () =>
+        tooMany(`${READS.most} queries of yours are under way; wait for their answers.`, OPEN_RETRY_SECONDS),
+    });
     const frames = new KeyedBuckets(perUser, 2 * perUser, MAX_KEYS);
 
     /** Who is counted for a connection, from the handshake on. */
@@ -115,6 +129,7 @@ export default fp(
         const { resetSeconds } = standing;
         throw tooMany(`Too many queries; ask again in ${resetSeconds} s.`, resetSeconds);
       },
+      readInTurn: (userId, work) => reads.run(userId, work),
       openStream: ({ principal }, { raw }) => {
         const userId = principal?.userId ?? '';
         if (!streams.hasRoom(userId)) {

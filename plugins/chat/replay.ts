@@ -2,6 +2,7 @@ import { readLogState, roomMessages } from '../../db/events.ts';
 import { read } from '../../db/read.ts';
 import { CodedError } from '../../src/core/errors.ts';
 import { frameBytes, type Since } from '../../src/core/frames.ts';
+import type { AuditEvent } from '../../src/core/schemas.ts';
 import { Turns } from '../../src/core/turns.ts';
 import type { Audit } from '../audit/index.ts';
 import type { DatabaseHandle } from '../database.ts';
@@ -40,7 +41,7 @@ export type Replay = (member: Member, connection: Connection, asked: Asked) => P
 export type ReplayOptions = {
   audit: Pick<Audit, 'record'>;
   database: Pick<DatabaseHandle, 'read'>;
-  limits: Pick<Limits, 'takeQuery'>;
+  limits: Pick<Limits, 'takeQuery' | 'readInTurn'>;
 };
 
 /** Makes the function that replays, for all sessions of a server. */
@@ -50,34 +51,28 @@ export function replayer({ audit, database, limits }: ReplayOptions): Replay {
     refuse: () => new CodedError('rate_limited', 'Another session of yours is catching up; ask again soon.'),
   });
 
+  /** What was said, and how the log stands; no messages where there can be no replay. */
+  async function find({ room, since, until }: Asked) {
+    // As the database says: another instance may have begun an epoch that this one has not heard of yet.
+    const { epoch, firstSeq } = await read(readLogState(database.read));
+    if (since.epoch !== epoch || since.seq >= until || since.seq < firstSeq - 1) return { epoch, firstSeq };
+    const range = { from: since.seq + 1, to: until };
+    return { epoch, firstSeq, page: await read(roomMessages(database.read, room, range, MAX_MESSAGES)) };
+  }
+
   async function send(
     { id, userId, ip }: Member,
     connection: Connection,
-    { room, since, until }: Asked,
+    asked: Asked,
   ): Promise<Replayed | undefined> {
-    // As the database says: another instance may have begun an epoch that this one has not heard of yet.
-    const { epoch, firstSeq } = await read(readLogState(database.read));
-    if (since.epoch !== epoch || since.seq >= until || since.seq < firstSeq - 1) {
+    const { room, since, until } = asked;
+    const { epoch, firstSeq, page } = await limits.readInTurn(userId, () => find(asked));
+    if (page === undefined) {
       connection.send(frameBytes({ type: 'reset', room, epoch, first_seq: firstSeq, seq: until }));
       return undefined;
     }
-    const range = { from: since.seq + 1, to: until };
-    const { events, hasMore } = await read(roomMessages(database.read, room, range, MAX_MESSAGES));
-    const frames: Buffer[] = [];
-    let bytes = 0;
-    for (const { seq, timestamp, user_id, message } of events) {
-      const frame = frameBytes({
-        type: 'message',
-        room,
-        user_id: user_id ?? '',
-        text: message ?? '',
-        seq,
-        timestamp,
-      });
-      bytes += frame.length;
-      if (bytes > MAX_BYTES && frames.length > 0) break;
-      frames.push(frame);
-    }
+    const { events, hasMore } = page;
+    const frames = framesOf(room, events);
     // Whoever reads the log is in the log, and before they get to see it.
     await audit.record({
       action: 'AUDIT_READ',
@@ -110,4 +105,18 @@ export function replayer({ audit, database, limits }: ReplayOptions): Replay {
       return nothing;
     }
   };
+}
+
+/** As many of the messages as one replay takes. */
+function framesOf(room: string, events: readonly AuditEvent[]): Buffer[] {
+  const frames: Buffer[] = [];
+  let bytes = 0;
+  for (const { seq, timestamp, user_id, message } of events) {
+    const said = { room, user_id: user_id ?? '', text: message ?? '', seq, timestamp };
+    const frame = frameBytes({ type: 'message', ...said });
+    bytes += frame.length;
+    if (bytes > MAX_BYTES && frames.length > 0) break;
+    frames.push(frame);
+  }
+  return frames;
 }
