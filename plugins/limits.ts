@@ -29,6 +29,12 @@ const READS = { most: 2, maxWaiting: 32, waitMs: 2_000 };
 export type Limits = {
   /** Whether a user may send one more frame, by all sessions together. @param now of the monotonic clock */
   takeFrame: (userId: string, now: number) => boolean;
+  /**
+   * Refuses whoever asks where a handshake of theirs would be refused, and counts nothing.
+   *
+   * @throws CodedError
+   */
+  checkSocket: (request: FastifyRequest) => void;
   /** Counts a query that is no request. @throws CodedError when a user has made as many as they may */
   takeQuery: (userId: string) => void;
   /** Reads the log for a user, when it is their turn. @throws CodedError when it would take too long until then */
@@ -50,6 +56,8 @@ declare module 'fastify' {
     quota: { quota: Quota; standing: Standing } | null;
   }
 }
+
+const TOO_MANY_HANDSHAKES = 'Too many handshakes from this address; wait a moment.';
 
 const tooMany = (message: string, retryAfter: number): CodedError =>
   new CodedError('rate_limited', message, { retryAfter });
@@ -85,17 +93,15 @@ export default fp(
 
     function count(quota: Quota | undefined, key: string, request: FastifyRequest, refused: string): void {
       if (quota === undefined) return;
-      const standing = quota.take(key, performance.now());
+      heed(quota, quota.take(key, performance.now()), request, refused);
+    }
+
+    function heed(quota: Quota, standing: Standing, request: FastifyRequest, refused: string): void {
       request.quota = { quota, standing };
       if (!standing.allowed) throw tooMany(refused, standing.resetSeconds);
     }
 
-    function admitSocket({ userId }: Principal, request: FastifyRequest): void {
-      const stream = request.raw.socket;
-      // Gone while its token was looked at: nobody would tell when to give its place back.
-      if (stream.closed) return;
-      const network = networkOf(addressOf(request) ?? '');
-      count(handshakes, network, request, 'Too many handshakes from this address; wait a moment.');
+    function checkOpen(userId: string, network: string): void {
       if (!sessions.hasRoom(userId)) {
         const most = `A user may have ${bounds.sessionsPerUser} sessions open`;
         throw tooMany(`${most}; close another one first.`, OPEN_RETRY_SECONDS);
@@ -103,6 +109,25 @@ export default fp(
       if (!connections.hasRoom(network)) {
         throw tooMany('Too many connections are open from this address.', OPEN_RETRY_SECONDS);
       }
+    }
+
+    function checkSocket(request: FastifyRequest): void {
+      const network = networkOf(addressOf(request) ?? '');
+      const standing = handshakes?.look(network, performance.now());
+      // Else its answer says how things stand with queries, for as one of these it was counted.
+      if (handshakes !== undefined && standing?.allowed === false) {
+        heed(handshakes, standing, request, TOO_MANY_HANDSHAKES);
+      }
+      checkOpen(request.principal?.userId ?? '', network);
+    }
+
+    function admitSocket({ userId }: Principal, request: FastifyRequest): void {
+      const stream = request.raw.socket;
+      // Gone while its token was looked at: nobody would tell when to give its place back.
+      if (stream.closed) return;
+      const network = networkOf(addressOf(request) ?? '');
+      count(handshakes, network, request, TOO_MANY_HANDSHAKES);
+      checkOpen(userId, network);
       sessions.add(userId);
       connections.add(network);
       places.set(stream, { userId, network });
@@ -123,6 +148,7 @@ export default fp(
 
     fastify.decorate('limits', {
       takeFrame: (userId, now) => frames.take(userId, now),
+      checkSocket,
       takeQuery: (userId) => {
         const standing = queries?.take(userId, performance.now());
         if (standing === undefined || standing.allowed) return;
