@@ -77,7 +77,7 @@ function userAgentOf(request: FastifyRequest): string | null {
 /** Chat: frames become events, and events that come out of the tail become frames. */
 export default fp(
   async function chat(fastify: FastifyInstance, { limits }: ChatOptions) {
-    const { audit, auth, tail, refuseFrame, traffic } = fastify;
+    const { audit, auth, tail, refuseConnection, refuseFrame, traffic } = fastify;
     const { takeFrame } = fastify.limits;
     /** Sessions whose end is not on record yet, by id. */
     const sessions = new Map<string, Session>();
@@ -201,7 +201,8 @@ export default fp(
       traffic,
       outbox: new Outbox(),
       takeFrame,
-      refuse: refuseFrame,
+      refuseConnection,
+      refuseFrame,
       replay: replayer(fastify),
       delivered: () => delivered,
       onEnded: (session, recorded) => {

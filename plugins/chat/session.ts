@@ -44,8 +44,10 @@ export type SessionContext = {
   outbox: Outbox;
   /** Whether a user may send one more frame, by all sessions together. */
   takeFrame: (userId: string, now: number) => boolean;
+  /** Puts on record that this session never began. */
+  refuseConnection: (code: ErrorCode, source: { user_id: string; ip: string | null }) => void;
   /** Puts a refused frame on record. */
-  refuse: (code: ErrorCode, source: { user_id: string; ip: string | null; session_id: string }) => void;
+  refuseFrame: (code: ErrorCode, source: { user_id: string; ip: string | null; session_id: string }) => void;
   replay: Replay;
   /** The number that the log's next event will get, as far as this instance has delivered. */
   delivered: () => number;
@@ -226,7 +228,7 @@ export class Session {
   /** A frame was refused before it could be read. */
   onRefused(code: ErrorCode): void {
     if (this.#isOver()) return;
-    this.#context.refuse(code, { user_id: this.userId, ip: this.ip, session_id: this.id });
+    this.#context.refuseFrame(code, { user_id: this.userId, ip: this.ip, session_id: this.id });
   }
 
   /** The server closes; what was received and not handled yet comes too late. */
@@ -246,17 +248,22 @@ export class Session {
 
   /** Tells the client why something is not, or not known to be, on record. */
   tellError(error: unknown, ref: string | undefined): void {
+    const code = this.#sendError(error, ref);
+    // Unknown is not refused: it may well be on record.
+    if (code !== 'outcome_unknown') this.onRefused(code);
+    // The log knows of its end before this instance has heard of it.
+    if (error instanceof ExpelledError) this.expel();
+  }
+
+  #sendError(error: unknown, ref: string | undefined): ErrorCode {
     if (!(error instanceof CodedError)) this.onFault(error);
     const { code, message } =
       error instanceof CodedError ? error : new CodedError('internal', 'Something went wrong on the server.');
     this.#connection.send(
       frameBytes({ type: 'error', code, message, ...(ref === undefined ? {} : { ref }) }),
     );
-    // Unknown is not refused: it may well be on record.
-    if (code !== 'outcome_unknown') this.onRefused(code);
     if (code === 'outcome_unknown' || code === 'audit_unavailable') this.#inbox.refuseWaiting();
-    // The log knows of its end before this instance has heard of it.
-    if (error instanceof ExpelledError) this.expel();
+    return code;
   }
 
   /** A command is finished with. */
@@ -387,8 +394,16 @@ export class Session {
     if (this.#isOver()) return;
     this.#state = 'closing';
     this.#wake();
-    this.tellError(error, undefined);
-    if (!(error instanceof ExpelledError)) this.close(1013, 'the audit log cannot be written');
+    // Nothing but a ban expels a session that has not begun.
+    const isBanned = error instanceof ExpelledError;
+    const why = isBanned ? new CodedError('banned', 'You are banned.', { cause: error }) : error;
+    const code = this.#sendError(why, undefined);
+    // Unknown is not refused: it may well be on record.
+    if (code !== 'outcome_unknown') {
+      this.#context.refuseConnection(code, { user_id: this.userId, ip: this.ip });
+    }
+    if (isBanned) this.expel();
+    else this.close(1013, 'the audit log cannot be written');
     if (error instanceof OutcomeUnknownError) {
       error.settled.then(
         () => this.#recordEnd(1013, 'the audit log cannot be written'),
