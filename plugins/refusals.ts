@@ -4,14 +4,16 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { canonicalAddress, networkOf } from '../src/core/address.ts';
 import { type ErrorCode, errorCodes } from '../src/core/errors.ts';
-import { type RefusalDraft, Refusals, type Tally } from '../src/core/refusals.ts';
+import { type RefusalDraft, Refusals, type Tally, type Where } from '../src/core/refusals.ts';
 import { formatMilliseconds } from '../src/core/timestamps.ts';
 import { isHandshake } from './errors.ts';
 
 const WINDOW_MS = 10_000;
-/** Users, and apart from them addresses, that are told apart at a time; so many events name one in a window. */
+/** Users, and apart from them addresses, that are told apart at a time. */
 const MAX_SOURCES = 100;
-/** The others of a code are counted so far, at some 100 bytes each. */
+/** Kinds of refusal of each of them, beside one event for each action that stands for the rest. */
+const MAX_KINDS = 8;
+/** The other sources of a kind are counted so far, at some 100 bytes each. */
 const MAX_COUNTED = 1_000;
 /** How long the end of the server waits for the last counts to be recorded. */
 const CLOSE_MS = 500;
@@ -42,13 +44,14 @@ export const addressOf = (request: FastifyRequest): string | null =>
   canonicalAddress(request.ip ?? '') ?? null;
 
 /** The details that every refusal has. */
-const detailsOf = (code: ErrorCode, { count, since }: Tally) => ({
+const detailsOf = ({ code, count, since, sources }: Tally) => ({
   code,
   count,
   since: formatMilliseconds(since),
+  ...(sources === undefined ? {} : { sources }),
 });
 
-/** Where a request could not be read, or where many are counted together. */
+/** Where a request could not be read, or where several are counted together. */
 const ANYWHERE = { method: '*', route: '*' };
 
 /** Records every refused connection, frame and request, without letting a flood of them fill the log. */
@@ -60,6 +63,7 @@ export default fp(
         record: audit.record,
         windowMs: WINDOW_MS,
         maxSources: MAX_SOURCES,
+        maxKinds: MAX_KINDS,
         maxCounted: MAX_COUNTED,
         now: Date.now,
       });
@@ -71,40 +75,43 @@ export default fp(
     fastify.decorate('refusalCounts', () => counts.values());
 
     function note(
-      [action, code, ...where]: [RefusalAction, ErrorCode, ...string[]],
+      [action, code, where]: [RefusalAction, ErrorCode, Where?],
       { user_id, ip }: Source,
-      { draft, shared }: { draft: RefusalDraft; shared: RefusalDraft },
+      draft: RefusalDraft,
     ): void {
-      const group = `${action} ${code}`;
-      const counted = counts.get(group);
-      if (counted === undefined) counts.set(group, { action, code, count: 1 });
+      const kind = `${action} ${code}`;
+      const counted = counts.get(kind);
+      if (counted === undefined) counts.set(kind, { action, code, count: 1 });
       else counted.count += 1;
       (user_id === null ? ofAddresses : ofUsers).note({
-        kind: `${group} ${where.join(' ')}`,
+        action,
+        code,
+        ...(where === undefined ? {} : { where }),
         source: user_id ?? networkOf(ip ?? ''),
         draft,
-        group,
-        shared,
       });
     }
+
+    /** Whom an event names: the source, unless several share it. */
+    const named = (source: Source, { sources }: Tally): Partial<Source> =>
+      sources === undefined ? source : {};
 
     function noteSocket(action: SocketAction, code: ErrorCode, source: Source): void {
-      note([action, code], source, {
-        draft: (tally) => ({ action, ...source, details: detailsOf(code, tally) }),
-        shared: (tally) => ({ action, details: { ...detailsOf(code, tally), sources: tally.sources } }),
-      });
+      note([action, code], source, (tally) => ({
+        action,
+        ...named(source, tally),
+        details: detailsOf(tally),
+      }));
     }
 
-    function noteHttp(code: ErrorCode, source: Source, where: { method: string; route: string }): void {
+    function noteHttp(code: ErrorCode, source: Source, where: Where): void {
       const { status } = errorCodes[code];
       const action = status === 401 || status === 403 ? 'ACCESS_DENIED' : 'REQUEST_REFUSED';
-      note([action, code, where.method, where.route], source, {
-        draft: (tally) => ({ action, ...source, details: { ...detailsOf(code, tally), ...where } }),
-        shared: (tally) => ({
-          action,
-          details: { ...detailsOf(code, tally), ...ANYWHERE, sources: tally.sources },
-        }),
-      });
+      note([action, code, where], source, (tally) => ({
+        action,
+        ...named(source, tally),
+        details: { ...detailsOf(tally), ...(tally.where ?? ANYWHERE) },
+      }));
     }
 
     fastify.decorate('refuseFrame', (code, source) => noteSocket('MESSAGE_REFUSED', code, source));
