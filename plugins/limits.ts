@@ -79,7 +79,6 @@ export default fp(
       // Gone while its token was looked at: nobody would tell when to give its place back.
       if (stream.closed) return;
       const network = networkOf(addressOf(request) ?? '');
-      count(handshakes, network, request, 'Too many handshakes from this address; wait a moment.');
       if (!sessions.hasRoom(userId)) {
         const most = `A user may have ${bounds.sessionsPerUser} sessions open`;
         throw tooMany(`${most}; close another one first.`, OPEN_RETRY_SECONDS);
@@ -94,6 +93,11 @@ export default fp(
     }
 
     fastify.decorateRequest('quota', null);
+    // Before the token or ticket is looked at: a made-up one costs as much as a good one, and its sender nothing.
+    fastify.auth.addGate((request) => {
+      const network = networkOf(addressOf(request) ?? '');
+      count(handshakes, network, request, 'Too many handshakes from this address; wait a moment.');
+    });
     fastify.auth.addGuard((principal, request) => {
       if (request.ws) admitSocket(principal, request);
       else count(queries, principal.userId, request, 'Too many requests; Retry-After says when to go on.');
