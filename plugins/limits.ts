@@ -1,8 +1,9 @@
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import type { Limits as Bounds } from '../src/config.ts';
-import { networkOf } from '../src/core/address.ts';
+import { canonicalAddress, networkOf } from '../src/core/address.ts';
 import { CodedError } from '../src/core/errors.ts';
 import { KeyedBuckets } from '../src/core/keyed-buckets.ts';
 import { OpenCounts } from '../src/core/open-counts.ts';
@@ -10,13 +11,20 @@ import { Quota, type Standing } from '../src/core/quota.ts';
 import type { Principal } from './auth/index.ts';
 import { addressOf } from './refusals.ts';
 
-export type LimitsOptions = { limits: Bounds };
+export type LimitsOptions = {
+  limits: Bounds;
+  /** Whether an address is a trusted proxy’s, whose connections are many people’s. */
+  isProxy: (address: string) => boolean;
+};
 
 const MINUTE_MS = 60_000;
 /** Users or addresses that are remembered at a time by one limit, at some 100 bytes each. */
 const MAX_KEYS = 10_000;
 /** What is said to who has too much open, in seconds: nobody knows when some of it will be closed. */
 const OPEN_RETRY_SECONDS = 5;
+/** How many connections beyond its limit an address may have, and for how long, to be told so. */
+const MAX_LATE = 10;
+const LATE_MS = 2_000;
 
 /** What one user may take of this instance. */
 export type Limits = {
@@ -45,7 +53,7 @@ const tooMany = (message: string, retryAfter: number): CodedError =>
 
 /** Counts what users and addresses do and have open, and refuses what is too much before it costs anything. */
 export default fp(
-  async function limitsPlugin(fastify: FastifyInstance, { limits: bounds }: LimitsOptions) {
+  async function limitsPlugin(fastify: FastifyInstance, { limits: bounds, isProxy }: LimitsOptions) {
     const perMinute = (name: string, limit: number): Quota | undefined =>
       limit === 0 ? undefined : new Quota(name, limit, MINUTE_MS, MAX_KEYS);
     const queries = perMinute('queries', bounds.queriesPerMinute);
@@ -56,15 +64,59 @@ export default fp(
     const perUser = bounds.framesPerSecondUser;
     const frames = new KeyedBuckets(perUser, 2 * perUser, MAX_KEYS);
 
-    /** Who is counted for a connection, from the handshake on. */
-    const places = new Map<Duplex, { userId: string; network: string }>();
+    /** Connections beyond the limit of their address that are kept for a moment, to be told so. */
+    const late = new OpenCounts(MAX_LATE);
+    /** Those, by their far end: under TLS, requests come from another socket than the one that was accepted. */
+    const lateEnds = new Set<string>();
+    const farEnd = ({ remoteAddress, remotePort }: Socket): string => `${remoteAddress} ${remotePort}`;
+
+    /**
+     * Counts a connection from the moment it is accepted, whatever it will be used for. Those beyond the limit are
+     * answered 429 whatever they ask, if they do so soon, and more of them are closed at once. (With HOST=localhost this
+     * holds for 127.0.0.1 alone.)
+     */
+    function admitConnection(stream: Socket): void {
+      const address = canonicalAddress(stream.remoteAddress ?? '');
+      if (address === undefined || isProxy(address)) return;
+      const network = networkOf(address);
+      if (connections.hasRoom(network)) {
+        connections.add(network);
+        stream.on('close', () => connections.remove(network));
+      } else if (late.hasRoom(network)) {
+        const end = farEnd(stream);
+        const deadline = setTimeout(() => stream.destroy(), LATE_MS);
+        late.add(network);
+        lateEnds.add(end);
+        stream.on('close', () => {
+          clearTimeout(deadline);
+          lateEnds.delete(end);
+          late.remove(network);
+        });
+      } else {
+        fastify.noteMalformed('rate_limited', stream);
+        stream.destroy();
+      }
+    }
+    const tooManyConnections = (): CodedError =>
+      tooMany('Too many connections are open from this address.', OPEN_RETRY_SECONDS);
+    if (bounds.connectionsPerIp > 0) {
+      fastify.server.on('connection', admitConnection);
+      fastify.addHook('onRequest', async ({ raw }, reply) => {
+        if (!lateEnds.has(farEnd(raw.socket))) return;
+        reply.header('connection', 'close');
+        throw tooManyConnections();
+      });
+    }
+
+    /** Who is counted for a session, from the handshake on; the network where its connection is not counted by itself. */
+    const places = new Map<Duplex, { userId: string; network: string | undefined }>();
     /** A socket closes once, however its handshake ended, so its place is given back once. */
     function giveBack(this: Duplex): void {
       const place = places.get(this);
       if (place === undefined) return;
       places.delete(this);
       sessions.remove(place.userId);
-      connections.remove(place.network);
+      if (place.network !== undefined) connections.remove(place.network);
     }
 
     function count(quota: Quota | undefined, key: string, request: FastifyRequest, refused: string): void {
@@ -78,16 +130,17 @@ export default fp(
       const stream = request.raw.socket;
       // Gone while its token was looked at: nobody would tell when to give its place back.
       if (stream.closed) return;
-      const network = networkOf(addressOf(request) ?? '');
       if (!sessions.hasRoom(userId)) {
         const most = `A user may have ${bounds.sessionsPerUser} sessions open`;
         throw tooMany(`${most}; close another one first.`, OPEN_RETRY_SECONDS);
       }
-      if (!connections.hasRoom(network)) {
-        throw tooMany('Too many connections are open from this address.', OPEN_RETRY_SECONDS);
+      // Who is behind a proxy was not known when the connection was accepted.
+      const network = isProxy(stream.remoteAddress ?? '') ? networkOf(addressOf(request) ?? '') : undefined;
+      if (network !== undefined) {
+        if (!connections.hasRoom(network)) throw tooManyConnections();
+        connections.add(network);
       }
       sessions.add(userId);
-      connections.add(network);
       places.set(stream, { userId, network });
       stream.on('close', giveBack);
     }

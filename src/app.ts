@@ -52,6 +52,9 @@ export async function buildApp(
     bodyLimit: 64 * KIB,
     return503OnClosing: false,
     requestTimeout: 15_000,
+    // What asks for nothing takes a place of its address. A proxy may use its connections for longer, and must not find
+    // them closed: the usual ones let them idle for 60 s.
+    keepAliveTimeout: config.trustProxy === undefined ? 10_000 : 72_000,
     ...(config.trustProxy === undefined ? {} : { trustProxy: trustedProxies(config.trustProxy) }),
     forceCloseConnections: true,
     clientErrorHandler: (error, socket) => app.noteMalformed(answerMalformed(error, socket), socket),
@@ -133,7 +136,10 @@ async function registerAll(
   await app.register(moderation);
   await app.register(websocket, { maxFrameBytes: config.limits.frameBytes });
   await app.register(refusals);
-  await app.register(limits, { limits: config.limits });
+  await app.register(limits, {
+    limits: config.limits,
+    isProxy: trustedProxies(config.trustProxy ?? []),
+  });
   await app.register(chat, { limits: config.limits });
   await app.register(auditRoutes);
   await app.register(sessionRoutes);
