@@ -8,14 +8,10 @@ import { CodedError } from '../src/core/errors.ts';
 import { KeyedBuckets } from '../src/core/keyed-buckets.ts';
 import { OpenCounts } from '../src/core/open-counts.ts';
 import { Quota, type Standing } from '../src/core/quota.ts';
+import { countedNetworkOf } from './addresses.ts';
 import type { Principal } from './auth/index.ts';
-import { addressOf } from './refusals.ts';
 
-export type LimitsOptions = {
-  limits: Bounds;
-  /** Whether an address is a trusted proxy’s, whose connections are many people’s. */
-  isProxy: (address: string) => boolean;
-};
+export type LimitsOptions = { limits: Bounds };
 
 const MINUTE_MS = 60_000;
 /** Users or addresses that are remembered at a time by one limit, at some 100 bytes each. */
@@ -53,7 +49,8 @@ const tooMany = (message: string, retryAfter: number): CodedError =>
 
 /** Counts what users and addresses do and have open, and refuses what is too much before it costs anything. */
 export default fp(
-  async function limitsPlugin(fastify: FastifyInstance, { limits: bounds, isProxy }: LimitsOptions) {
+  async function limitsPlugin(fastify: FastifyInstance, { limits: bounds }: LimitsOptions) {
+    const { isProxy } = fastify;
     const perMinute = (name: string, limit: number): Quota | undefined =>
       limit === 0 ? undefined : new Quota(name, limit, MINUTE_MS, MAX_KEYS);
     const queries = perMinute('queries', bounds.queriesPerMinute);
@@ -135,7 +132,7 @@ export default fp(
         throw tooMany(`${most}; close another one first.`, OPEN_RETRY_SECONDS);
       }
       // Who is behind a proxy was not known when the connection was accepted.
-      const network = isProxy(stream.remoteAddress ?? '') ? networkOf(addressOf(request) ?? '') : undefined;
+      const network = isProxy(stream.remoteAddress ?? '') ? countedNetworkOf(request) : undefined;
       if (network !== undefined) {
         if (!connections.hasRoom(network)) throw tooManyConnections();
         connections.add(network);
@@ -148,7 +145,7 @@ export default fp(
     fastify.decorateRequest('quota', null);
     // Before the token or ticket is looked at: a made-up one costs as much as a good one, and its sender nothing.
     fastify.auth.addGate((request) => {
-      const network = networkOf(addressOf(request) ?? '');
+      const network = countedNetworkOf(request);
       count(handshakes, network, request, 'Too many handshakes from this address; wait a moment.');
     });
     fastify.auth.addGuard((principal, request) => {
@@ -177,5 +174,5 @@ export default fp(
       },
     });
   },
-  { name: 'limits', dependencies: ['auth', 'websocket', 'refusals'] },
+  { name: 'limits', dependencies: ['addresses', 'auth', 'websocket', 'refusals'] },
 );

@@ -6,6 +6,7 @@ import { canonicalAddress, networkOf } from '../src/core/address.ts';
 import { type ErrorCode, errorCodes } from '../src/core/errors.ts';
 import { type RefusalDraft, Refusals, type Tally, type Where } from '../src/core/refusals.ts';
 import { formatMilliseconds } from '../src/core/timestamps.ts';
+import { addressOf, countedNetworkOf } from './addresses.ts';
 import { isHandshake } from './errors.ts';
 
 const WINDOW_MS = 10_000;
@@ -38,10 +39,6 @@ declare module 'fastify' {
     noteMalformed: (code: ErrorCode | undefined, socket: Socket) => void;
   }
 }
-
-/** The address of a request in its one spelling; null once the peer is gone. */
-export const addressOf = (request: FastifyRequest): string | null =>
-  canonicalAddress(request.ip ?? '') ?? null;
 
 /** The details that every refusal has. */
 const detailsOf = ({ code, count, since, sources }: Tally) => ({
@@ -77,6 +74,7 @@ export default fp(
     function note(
       [action, code, where]: [RefusalAction, ErrorCode, Where?],
       { user_id, ip }: Source,
+      network: string | undefined,
       draft: RefusalDraft,
     ): void {
       const kind = `${action} ${code}`;
@@ -87,7 +85,7 @@ export default fp(
         action,
         code,
         ...(where === undefined ? {} : { where }),
-        source: user_id ?? networkOf(ip ?? ''),
+        source: user_id ?? network ?? networkOf(ip ?? ''),
         draft,
       });
     }
@@ -96,18 +94,18 @@ export default fp(
     const named = (source: Source, { sources }: Tally): Partial<Source> =>
       sources === undefined ? source : {};
 
-    function noteSocket(action: SocketAction, code: ErrorCode, source: Source): void {
-      note([action, code], source, (tally) => ({
+    function noteSocket(action: SocketAction, code: ErrorCode, source: Source, network?: string): void {
+      note([action, code], source, network, (tally) => ({
         action,
         ...named(source, tally),
         details: detailsOf(tally),
       }));
     }
 
-    function noteHttp(code: ErrorCode, source: Source, where: Where): void {
+    function noteHttp(code: ErrorCode, source: Source, where: Where, network?: string): void {
       const { status } = errorCodes[code];
       const action = status === 401 || status === 403 ? 'ACCESS_DENIED' : 'REQUEST_REFUSED';
-      note([action, code, where], source, (tally) => ({
+      note([action, code, where], source, network, (tally) => ({
         action,
         ...named(source, tally),
         details: { ...detailsOf(tally), ...(tally.where ?? ANYWHERE) },
@@ -130,8 +128,12 @@ export default fp(
       // Probes ask every few seconds, and nothing is denied to them.
       if (code === 'not_ready') return;
       const source = { user_id: request.principal?.userId ?? null, ip: addressOf(request) };
-      if (isHandshake(request.raw)) noteSocket('CONNECTION_REFUSED', code, source);
-      else noteHttp(code, source, { method: request.method, route: request.routeOptions?.url ?? '*' });
+      const network = countedNetworkOf(request);
+      if (isHandshake(request.raw)) noteSocket('CONNECTION_REFUSED', code, source, network);
+      else {
+        const where = { method: request.method, route: request.routeOptions?.url ?? '*' };
+        noteHttp(code, source, where, network);
+      }
     }
     fastify.decorate('noteRefusal', noteRefusal);
     fastify.addHook('onResponse', async (request, reply) => noteRefusal(request, reply));

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { ServerOptions } from 'node:http';
 import { join } from 'node:path';
 import Fastify, { type FastifyInstance } from 'fastify';
+import addresses from '../plugins/addresses.ts';
 import auditPlugin from '../plugins/audit/index.ts';
 import auth from '../plugins/auth/index.ts';
 import chat from '../plugins/chat/index.ts';
@@ -108,6 +109,7 @@ async function registerAll(
     (key) => key === undefined,
   );
 
+  await app.register(addresses, { isProxy: trustedProxies(config.trustProxy ?? []) });
   await app.register(tls, { files: config.tls, material });
   await app.register(headers, { allowedOrigins: config.allowedOrigins });
   await app.register(errors);
@@ -136,10 +138,7 @@ async function registerAll(
   await app.register(moderation);
   await app.register(websocket, { maxFrameBytes: config.limits.frameBytes });
   await app.register(refusals);
-  await app.register(limits, {
-    limits: config.limits,
-    isProxy: trustedProxies(config.trustProxy ?? []),
-  });
+  await app.register(limits, { limits: config.limits });
   await app.register(chat, { limits: config.limits });
   await app.register(auditRoutes);
   await app.register(sessionRoutes);

@@ -9,9 +9,9 @@ import { frameBytes, type ServerFrame, type Since } from '../../src/core/frames.
 import { Rooms } from '../../src/core/rooms.ts';
 import type { AuditEvent } from '../../src/core/schemas.ts';
 import { isName, isStorable } from '../../src/core/text.ts';
+import { addressOf } from '../addresses.ts';
 import type { Principal } from '../auth/index.ts';
 import { problems, sendProblem } from '../errors.ts';
-import { addressOf } from '../refusals.ts';
 import { checkEncoding } from '../validation.ts';
 import { CLOSE_GRACE_MS } from '../websocket.ts';
 import { Outbox } from './outbox.ts';
