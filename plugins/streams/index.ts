@@ -11,8 +11,8 @@ import type { Draft } from '../../src/core/events.ts';
 import { checkInterval, type Filter } from '../../src/core/filter.ts';
 import { compileFilter } from '../../src/core/search/matcher.ts';
 import { Turns } from '../../src/core/turns.ts';
+import { addressOf } from '../addresses.ts';
 import type { Principal } from '../auth/index.ts';
-import { addressOf } from '../refusals.ts';
 import { Feed } from './feed.ts';
 import { Output } from './output.ts';
 import { type Course, Reader } from './reader.ts';
@@ -23,8 +23,12 @@ const EXPIRY_MS = 1_000;
 /** How often tokens are verified again. One that is found good is then known for 10 s. */
 const RECHECK_MS = 5_000;
 const PAGE = 500;
-/** How many pages are read at a time by all who catch up, so that some connections are left to those who ask. */
-const MAX_READS = 2;
+/**
+ * Pages that are read at a time by all who catch up, so that some connections are left to those who ask. Who waits longer
+ * than this is ended, and comes back.
+ */
+const READS = { most: 2, maxWaiting: 1_000, waitMs: 60_000 };
+const CATCHING_UP = 'catching up';
 const NOTHING: Page = { events: [], hasMore: true };
 /** How long the end of the server waits for the ends of streams to be recorded. */
 const DRAIN_MS = 2_000;
@@ -81,11 +85,14 @@ function courseOf(state: LogState, { filter, after }: StreamRequest): Course {
 /** The live streams of the log: one subscription to the tail for all, and an end for each when its time has come. */
 export default fp(
   async function streams(fastify: FastifyInstance) {
-    const { audit, auth, database, moderation, tail } = fastify;
+    const { audit, auth, database, limits, moderation, tail } = fastify;
     const entries = new Set<Entry>();
     /** What has to be over before the server may stop: openings, and the records of ends. */
     const unfinished = new Set<Promise<void>>();
-    const turns = new Turns(MAX_READS);
+    const turns = new Turns({
+      ...READS,
+      refuse: () => new CodedError('overloaded', 'Too many streams catch up.'),
+    });
     let tooSlow = 0;
     let draining = false;
 
@@ -116,7 +123,7 @@ export default fp(
         matcher: compileFilter(asked.filter),
         feed,
         readPage: (range) =>
-          turns.run(() =>
+          turns.run(CATCHING_UP, async () =>
             // Who has gone while they waited is not read for.
             reader.isOver ? NOTHING : read(listEvents(database.read, asked.filter, range, 'asc', PAGE)),
           ),
@@ -142,7 +149,7 @@ export default fp(
       // Asked now: a connection that is closed no longer tells.
       const source = { user_id: principal.userId, ip: addressOf(request) };
       try {
-        const course = await readCourse(asked);
+        const course = await limits.readInTurn(principal.userId, () => readCourse(asked));
         const record = recorder(source, asked, course);
         const { seq, timestamp } = await record.opened();
         track(reader.over.then((reason) => record.ended(seq, reader.rows, reason)));
