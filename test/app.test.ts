@@ -20,6 +20,7 @@ const OURS = [
   'refusals',
   'limits',
   'chat',
+  'search-index',
   'audit-routes',
   'session-routes',
   'ticket-routes',
