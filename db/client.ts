@@ -85,6 +85,8 @@ export function openPool(options: ClientOptions): { db: Db; stats: () => PoolSta
       await client.query(
         `set statement_timeout = ${statement_timeout}; set lock_timeout = ${lock_timeout}; ` +
           `set default_transaction_isolation = 'read committed'; set idle_in_transaction_session_timeout = 10000; ` +
+          // A read that took several processes would take them from whoever writes.
+          `set max_parallel_workers_per_gather = 0; ` +
           // As it is, but never off, and so that it stays when somebody switches it off later.
           `select set_config('synchronous_commit',
              coalesce(nullif(current_setting('synchronous_commit'), 'off'), 'on'), false)`,

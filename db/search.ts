@@ -4,7 +4,7 @@ import type { Filter } from '../src/core/filter.ts';
 import { patternOf } from '../src/core/search/case-folding.ts';
 import { GRANULE_SIZE, gramRows } from '../src/core/search/grams.ts';
 import { BLOCK_SIZE, Offsets } from '../src/core/search/offsets.ts';
-import { type Alternatives, termsOf } from '../src/core/search/terms.ts';
+import { type Alternatives, type Question, questionOf } from '../src/core/search/terms.ts';
 import type { Db } from './client.ts';
 
 export type Order = 'asc' | 'desc';
@@ -13,7 +13,7 @@ export type Order = 'asc' | 'desc';
 export type SeqRange = { from: number; to: number };
 
 /** Events of one block that may match: exactly those that do, unless the filter has a `q`. */
-type Candidates = { block: number; offsets: Offsets };
+export type Candidates = { block: number; offsets: Offsets };
 
 /** How many blocks are looked at first; each further look takes four times as many. */
 const FIRST_BLOCKS = 4;
@@ -25,23 +25,41 @@ const MOST_TEXTS = 16_384;
 const MAX_READ_MS = 5_000;
 
 /** Bounds the time that a read takes by all its statements. */
-class Deadline {
-  readonly #end = performance.now() + MAX_READ_MS;
+export class Deadline {
+  readonly #end: number;
+
+  constructor(ms: number = MAX_READ_MS) {
+    this.#end = performance.now() + ms;
+  }
+
+  get isOver(): boolean {
+    return performance.now() >= this.#end;
+  }
 
   /** @throws CodedError `too_slow` when the time is up */
   check(): void {
-    if (performance.now() < this.#end) return;
+    if (!this.isOver) return;
     throw new CodedError('too_slow', 'This query takes too long; narrow it by time, room or user.');
   }
 }
 
 /** Whether the index can tell some events from others by this filter; else every event of the interval matches. */
-export const isIndexed = (filter: Filter): boolean => termsOf(filter).length > 0 || filter.q !== undefined;
+export const isIndexed = (filter: Filter): boolean =>
+  questionOf(filter).all.length > 0 || filter.q !== undefined;
 
 /** The number after the last event that is indexed; all below are. */
 async function readIndexedTo(db: Db): Promise<number> {
   const row = await db.selectFrom('audit_index').select('next_block').executeTakeFirstOrThrow();
   return row.next_block * BLOCK_SIZE;
+}
+
+/** A range in two: what is indexed, and what is newer. Either may be empty. */
+export async function splitRange(
+  db: Db,
+  { from, to }: SeqRange,
+): Promise<{ indexed: SeqRange; newest: SeqRange }> {
+  const middle = Math.min(Math.max(from, await readIndexedTo(db)), Math.max(from, to));
+  return { indexed: { from, to: middle }, newest: { from: middle, to } };
 }
 
 /**
@@ -57,10 +75,9 @@ export async function findSeqs(
   order: Order,
   most: number,
 ): Promise<number[]> {
-  const indexedTo = Math.min(Math.max(range.from, await readIndexedTo(db)), Math.max(range.from, range.to));
-  const indexed = { from: range.from, to: indexedTo };
-  const newest = { from: indexedTo, to: range.to };
-  const parts = [lookUp(db, filter, indexed, order, most), scan(db, filter, newest, order, most)];
+  const { indexed, newest } = await splitRange(db, range);
+  const deadline = new Deadline();
+  const parts = [lookUp(db, filter, indexed, order, most, deadline), scan(db, filter, newest, order, most)];
   const seqs: number[] = [];
   for (const part of order === 'asc' ? parts : parts.reverse()) {
     for await (const found of part) {
@@ -74,7 +91,7 @@ export async function findSeqs(
 }
 
 /** What is not indexed yet is read as it is. */
-async function* scan(
+export async function* scan(
   db: Db,
   filter: Filter,
   { from, to }: SeqRange,
@@ -93,14 +110,14 @@ async function* scan(
 }
 
 /** What is indexed is looked up; the texts of candidates are then read, for the index does not know them exactly. */
-async function* lookUp(
+export async function* lookUp(
   db: Db,
   filter: Filter,
   range: SeqRange,
   order: Order,
   most: number,
+  deadline: Deadline,
 ): AsyncGenerator<number[]> {
-  const deadline = new Deadline();
   let texts = FIRST_TEXTS;
   let waiting: number[] = [];
   for await (const { block, offsets } of findCandidates(db, filter, range, order, deadline)) {
@@ -129,13 +146,15 @@ async function withText(
   order: Order,
   most: number,
 ): Promise<number[]> {
+  // The limit, which is never reached, keeps the planner from reading the whole log in one go instead.
   const [starts, ends] = runsOf(order === 'asc' ? seqs : seqs.toReversed());
   const { rows } = await sql<{ seq: string }>`
     select e.seq from unnest(${starts}::bigint[], ${ends}::bigint[]) as run (start, "end")
       cross join lateral (
-        select seq from public.audit_event
-        where seq >= run.start and seq < run."end" and ${contains(text)}
+        select seq, message from public.audit_event
+        where seq >= run.start and seq < run."end" order by seq limit ${MOST_TEXTS}
       ) e
+    where ${contains(text)}
     order by e.seq ${sql.raw(order)} limit ${most}`.execute(db);
   return rows.map(({ seq }) => Number(seq));
 }
@@ -158,7 +177,7 @@ function runsOf(seqs: readonly number[]): [starts: number[], ends: number[]] {
 const contains = (text: string) => sql<boolean>`message collate "C" ~ ${patternOf(text)}`;
 
 /** The events that match, but for the interval. */
-function matching(db: Db, filter: Filter) {
+export function matching(db: Db, filter: Filter) {
   const { action, user_id, involves, q } = filter;
   let query = db.selectFrom('audit_event');
   if (action !== undefined) query = query.where('action', '=', oneOf(action));
@@ -179,14 +198,14 @@ function matching(db: Db, filter: Filter) {
  * @param range wholly indexed
  * @throws CodedError `too_slow`
  */
-async function* findCandidates(
+export async function* findCandidates(
   db: Db,
   filter: Filter,
   range: SeqRange,
   order: Order,
   deadline: Deadline,
 ): AsyncGenerator<Candidates> {
-  const alternatives = termsOf(filter);
+  const question = questionOf(filter);
   const grams = filter.q === undefined ? [] : gramRows(filter.q);
   let left = {
     from: Math.floor(range.from / BLOCK_SIZE),
@@ -196,7 +215,7 @@ async function* findCandidates(
     deadline.check();
     // Of the rows of bits each block has some: how many blocks are looked at is bounded by their range.
     const look = grams.length > 0 ? part(left, order, most) : left;
-    const hits = await readHits(db, alternatives, grams, look, order, most);
+    const hits = await readHits(db, question, grams, look, order, most);
     for (const hit of hits) {
       const from = range.from - hit.block * BLOCK_SIZE;
       const to = range.to - hit.block * BLOCK_SIZE;
@@ -223,19 +242,24 @@ const after = ({ from, to }: Blocks, block: number, order: Order): Blocks =>
 /** The first blocks that have some of each of the alternatives, at most so many, with what they have. */
 async function readHits(
   db: Db,
-  alternatives: readonly Alternatives[],
+  { all, actions, rooms }: Question,
   grams: ReturnType<typeof gramRows>,
   { from, to }: Blocks,
   order: Order,
   most: number,
 ): Promise<Candidates[]> {
   const within = sql`block >= ${from}::integer and block < ${to}::integer`;
-  const sources = alternatives.map((each) => sql`(${blocksOf(each, within)})`);
+  // Where some did it in the block, and some were in the room.
+  const masked = [sql`true`];
+  if (actions !== undefined) masked.push(sql`(actions & ${actions}::bigint) <> 0`);
+  if (rooms !== undefined) masked.push(sql`(rooms & ${rooms}::bigint) <> 0`);
+  const meeting = sql`${within} and ${sql.join(masked, sql` and `)}`;
+  const sources = all.map((each) => sql`(${blocksOf(each, meeting)})`);
   if (grams.length > 0) sources.push(sql`(${granulesOf(grams, within)})`);
   const [first = sql``, ...others] = sources;
   const joined = others.map((source, n) => sql`join ${source} as s${sql.raw(String(n + 1))} using (block)`);
   const granules = grams.length > 0 ? sql`granules` : sql`null::text`;
-  const lists = alternatives.map(
+  const lists = all.map(
     (each, n) => sql`
       select p.block, ${n}::integer as alternative, p.list, null::text as granules
       from hit h join public.audit_posting p on p.block = h.block and ${isOneOf(each)}`,
@@ -258,7 +282,7 @@ async function readHits(
 
   const hits = new Map<number, { granules: string | null; sets: Offsets[] }>();
   for (const { block, alternative, granules } of rows) {
-    if (alternative === null) hits.set(block, { granules, sets: alternatives.map(() => new Offsets()) });
+    if (alternative === null) hits.set(block, { granules, sets: all.map(() => new Offsets()) });
   }
   for (const { block, alternative, list } of rows) {
     if (alternative !== null && list !== null) hits.get(block)?.sets[alternative]?.addList(list);
@@ -271,7 +295,7 @@ async function readHits(
 
 /** What all of the sets have in common, and the granules as well where there are some. */
 function meet(sets: readonly Offsets[], granules: string | null): Offsets {
-  const all = granules === null ? Offsets.range(0, BLOCK_SIZE) : ofGranules(granules);
+  const all = granules === null ? Offsets.all() : ofGranules(granules);
   for (const set of sets) all.keep(set);
   return all;
 }

@@ -74,7 +74,15 @@ export type ChatKickTable = { session_id: string; kicked_seq: Bigint };
 
 export type AuditIndexTable = { only_row: boolean; next_block: number };
 
-export type AuditPostingTable = { block: number; count: number; field: number; value: string; list: Buffer };
+export type AuditPostingTable = {
+  block: number;
+  count: number;
+  field: number;
+  actions: Bigint;
+  rooms: Bigint;
+  value: string;
+  list: Buffer;
+};
 
 /** `bits` reads as text of 0 and 1. */
 export type AuditGramTable = { block: number; part: number; bits: string };

@@ -2,7 +2,7 @@ import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance } from 'fastify';
 import fp from 'fastify-plugin';
-import { AuditEvent, AuditPage, Problem } from '../src/core/schemas.ts';
+import { AuditEvent, AuditPage, Problem, Stats } from '../src/core/schemas.ts';
 import { DOCS_POLICY } from '../src/core/security-headers.ts';
 
 export type OpenapiOptions = { version: string };
@@ -32,7 +32,7 @@ function markOptionalBodies(paths: Record<string, Operations>): void {
 /** OpenAPI 3.1 made from the schemas of the routes, and Swagger UI over it. */
 export default fp(
   async function openapi(fastify: FastifyInstance, { version }: OpenapiOptions) {
-    for (const schema of [AuditEvent, AuditPage, Problem]) fastify.addSchema(schema);
+    for (const schema of [AuditEvent, AuditPage, Stats, Problem]) fastify.addSchema(schema);
     await fastify.register(swagger, {
       openapi: {
         openapi: '3.1.0',

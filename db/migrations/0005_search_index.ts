@@ -19,12 +19,15 @@ export async function up(db: Kysely<unknown>): Promise<void> {
     db,
   );
 
-  // Which events of a block have a value: their positions, two bytes each, or a bit for each event of the block.
+  // Which events of a block have a value: their positions, two bytes each, or a bit for each event of the block; and
+  // a mask of what they did and where, so that common values that never meet are told apart without their lists.
   await sql`
     create table public.audit_posting (
       block integer not null,
       count integer not null,
       field smallint not null,
+      actions bigint not null,
+      rooms bigint not null,
       value text not null,
       list bytea not null,
       primary key (field, value, block)
@@ -46,7 +49,8 @@ export async function up(db: Kysely<unknown>): Promise<void> {
   // all of it is committed, and never again.
   await sql`
     create function public.audit_index_block(
-      p_block integer, p_fields smallint[], p_values text[], p_counts integer[], p_lists bytea, p_grams bytea)
+      p_block integer, p_fields smallint[], p_values text[], p_counts integer[], p_actions bigint[],
+      p_rooms bigint[], p_lists bytea, p_grams bytea)
     returns boolean
     language plpgsql security definer set search_path = pg_catalog, public, pg_temp as $$
     declare
@@ -60,11 +64,12 @@ export async function up(db: Kysely<unknown>): Promise<void> {
       if v_head is null or v_head < (p_block + 1)::bigint * 16384 then
         raise exception 'block % is not whole yet', p_block using errcode = 'object_not_in_prerequisite_state';
       end if;
-      insert into public.audit_posting (block, count, field, value, list)
-        select p_block, l.count, l.field, l.value, substring(p_lists from l.until - l.bytes + 1 for l.bytes)
+      insert into public.audit_posting (block, count, field, actions, rooms, value, list)
+        select p_block, l.count, l.field, l.actions, l.rooms, l.value, substring(p_lists from l.until - l.bytes + 1 for l.bytes)
         from (
-          select u.count, u.field, u.value, b.bytes, (sum(b.bytes) over (order by u.n))::integer as until
-          from unnest(p_counts, p_fields, p_values) with ordinality as u (count, field, value, n)
+          select u.*, b.bytes, (sum(b.bytes) over (order by u.n))::integer as until
+          from unnest(p_counts, p_fields, p_actions, p_rooms, p_values) with ordinality
+              as u (count, field, actions, rooms, value, n)
             cross join lateral (select case when u.count > 1024 then 2048 else 2 * u.count end as bytes) b
         ) l;
       insert into public.audit_gram (block, part, bits)
@@ -75,6 +80,7 @@ export async function up(db: Kysely<unknown>): Promise<void> {
       return true;
     end $$`.execute(db);
   await sql`
-    revoke all on function public.audit_index_block(integer, smallint[], text[], integer[], bytea, bytea)
+    revoke all on function public.audit_index_block(integer, smallint[], text[], integer[], bigint[], bigint[],
+      bytea, bytea)
     from public`.execute(db);
 }

@@ -82,7 +82,8 @@ function checkKept(cursor: Cursor, { firstSeq }: LogState): void {
   }
 }
 
-const wholeRange = ({ firstSeq, nextSeq, fromSeq, toSeq }: LogState): SeqRange => ({
+/** The interval as a range of seq; all that is kept where none was asked. */
+export const wholeRange = ({ firstSeq, nextSeq, fromSeq, toSeq }: LogState): SeqRange => ({
   from: fromSeq ?? firstSeq,
   to: toSeq ?? nextSeq,
 });

@@ -1,62 +1,86 @@
 import type { AuditEvent } from '../schemas.ts';
 import { Grams } from './grams.ts';
-import { BLOCK_SIZE, encodeList, listBytes } from './offsets.ts';
-import { type Column, fields, pairOf } from './terms.ts';
+import { BLOCK_SIZE, isListed, listBytes } from './offsets.ts';
+import { bitOf, type Column, fields } from './terms.ts';
 
-/** The index of a block, as it is written: one posting list for each term, all lists in one piece. */
+/** The index of a block, as it is written: for each value of each field which events have it. */
 export type BlockIndex = {
   block: number;
-  /** Which field and value each list is of, and how many positions it holds. */
   fields: number[];
   values: string[];
+  /** How many events each value has, and what they did and where: masks of `bitOf`. */
   counts: number[];
-  /** The lists, one after the other. */
+  actions: bigint[];
+  rooms: bigint[];
+  /** The lists of positions, one after the other. */
   lists: Buffer;
   grams: Buffer;
 };
 
-/** The values of one column in a block, each written once. */
-class Values<Key> {
+/** The values of one column in a block. */
+class Values {
   /** For each event of the block the number of its value, from 1; 0: none. */
   readonly numbers = new Uint16Array(BLOCK_SIZE);
-  readonly keys: Key[] = [];
-  readonly #known = new Map<Key, number>();
+  readonly names: string[] = [];
+  readonly #known = new Map<string, number>();
 
-  set(offset: number, key: Key): number {
-    let number = this.#known.get(key);
+  set(offset: number, name: string): void {
+    let number = this.#known.get(name);
     if (number === undefined) {
-      number = this.keys.push(key);
-      this.#known.set(key, number);
+      number = this.names.push(name);
+      this.#known.set(name, number);
     }
     this.numbers[offset] = number;
-    return number;
   }
 
-  /** The rising positions of each value, in the order of `keys`. */
-  lists(): Uint16Array[] {
-    const ends = new Uint32Array(this.keys.length + 1);
-    for (const number of this.numbers) ends[number] = (ends[number] ?? 0) + 1;
-    const counts = ends.slice(1);
-    const sorted = counts.map(() => 0);
-    const lists = Array.from(counts, (count) => new Uint16Array(count));
+  /** How many events have each value, in the order of `names`. */
+  counts(): number[] {
+    const counts = new Uint16Array(this.names.length + 1);
+    for (const number of this.numbers) counts[number] = (counts[number] ?? 0) + 1;
+    return Array.from(counts.subarray(1));
+  }
+
+  /** The positions of each value, in the order of `names`, one list after the other, as `Offsets.addList` reads them. */
+  lists(counts: readonly number[]): Buffer {
+    const ends = new Uint32Array(counts.length);
+    let bytes = 0;
+    for (const [n, count] of counts.entries()) {
+      ends[n] = bytes;
+      bytes += listBytes(count);
+    }
+    const lists = Buffer.alloc(bytes);
     for (let offset = 0; offset < BLOCK_SIZE; offset += 1) {
       const n = (this.numbers[offset] ?? 0) - 1;
-      const list = lists[n];
-      if (list === undefined) continue;
-      const at = sorted[n] ?? 0;
-      list[at] = offset;
-      sorted[n] = at + 1;
+      const end = ends[n];
+      if (end === undefined) continue;
+      if (isListed(counts[n] ?? 0)) {
+        lists[end] = offset & 0xff;
+        lists[end + 1] = offset >> 8;
+        ends[n] = end + 2;
+      } else {
+        const byte = end + (offset >> 3);
+        lists[byte] = (lists[byte] ?? 0) | (1 << (offset & 7));
+      }
     }
     return lists;
   }
+
+  /** For each value, in the order of `names`, the bits of what another column has in the same events. */
+  masks(other: Values): bigint[] {
+    const bits = other.names.map(bitOf);
+    const halves = new Uint32Array(2 * this.names.length);
+    for (let offset = 0; offset < BLOCK_SIZE; offset += 1) {
+      const n = (this.numbers[offset] ?? 0) - 1;
+      const bit = bits[(other.numbers[offset] ?? 0) - 1];
+      if (n < 0 || bit === undefined) continue;
+      const half = 2 * n + (bit >> 5);
+      halves[half] = (halves[half] ?? 0) | (1 << (bit & 31));
+    }
+    return this.names.map((_, n) =>
+      BigInt.asIntN(64, (BigInt(halves[2 * n + 1] ?? 0) << 32n) | BigInt(halves[2 * n] ?? 0)),
+    );
+  }
 }
-
-/** A field of the index while a block is gathered. */
-type Single = { number: number; column: Column; values: Values<string> };
-type Pair = { number: number; first: Values<string>; second: Values<string>; values: Values<number> };
-
-/** Above every number of a value, so that the numbers of two values make one. */
-const PAIR_BASE = 2 * BLOCK_SIZE;
 
 /** Gathers the events of one block, in any order, and makes the index of them. */
 export class BlockBuilder {
@@ -64,78 +88,62 @@ export class BlockBuilder {
   /** The first seq of the block, and the one after its last. */
   readonly from: number;
   readonly to: number;
-  readonly #singles: Single[] = [];
-  readonly #pairs: Pair[] = [];
+  readonly #columns = Object.fromEntries(fields.map(({ column }) => [column, new Values()])) as Record<
+    Column,
+    Values
+  >;
   readonly #grams = new Grams();
 
   constructor(block: number) {
     this.block = block;
     this.from = block * BLOCK_SIZE;
     this.to = this.from + BLOCK_SIZE;
-    const columns = new Map<Column, Values<string>>();
-    for (const {
-      number,
-      columns: [column, second],
-    } of fields) {
-      const [first, other] = [columns.get(column), second === undefined ? undefined : columns.get(second)];
-      if (first !== undefined && other !== undefined) {
-        this.#pairs.push({ number, first, second: other, values: new Values() });
-      } else {
-        const values = new Values<string>();
-        columns.set(column, values);
-        this.#singles.push({ number, column, values });
-      }
-    }
   }
 
   /** @param event of this block; to add it again changes nothing */
   add(event: AuditEvent): void {
     const offset = event.seq - this.from;
-    for (const { column, values } of this.#singles) {
+    for (const { column } of fields) {
       const value = event[column];
-      if (value !== null) values.set(offset, value);
-    }
-    for (const { first, second, values } of this.#pairs) {
-      const [one, other] = [first.numbers[offset] ?? 0, second.numbers[offset] ?? 0];
-      if (one !== 0 && other !== 0) values.set(offset, one * PAIR_BASE + other);
+      if (value !== null) this.#columns[column].set(offset, value);
     }
     if (event.message !== null) this.#grams.add(offset, event.message);
   }
 
-  finish(): BlockIndex {
-    const index: Omit<BlockIndex, 'lists' | 'grams'> = {
+  /** Makes the index, in steps of less than a millisecond. */
+  *steps(): Generator<void, BlockIndex> {
+    const { action, room } = this.#columns;
+    const lists: Buffer[] = [];
+    const index: Omit<BlockIndex, 'lists'> = {
       block: this.block,
       fields: [],
       values: [],
       counts: [],
+      actions: [],
+      rooms: [],
+      grams: this.#grams.bits,
     };
-    const lists: Uint16Array[] = [];
-    const put = (number: number, value: string, list: Uint16Array): void => {
-      index.fields.push(number);
-      index.values.push(value);
-      index.counts.push(list.length);
-      lists.push(list);
-    };
-    for (const { number, values } of this.#singles) {
-      for (const [n, list] of values.lists().entries()) put(number, values.keys[n] ?? '', list);
+    for (const { number, column } of fields) {
+      const values = this.#columns[column];
+      const counts = values.counts();
+      lists.push(values.lists(counts));
+      index.fields.push(...counts.map(() => number));
+      index.values.push(...values.names);
+      index.counts.push(...counts);
+      yield;
+      index.actions.push(...values.masks(action));
+      index.rooms.push(...values.masks(room));
+      yield;
     }
-    for (const { number, first, second, values } of this.#pairs) {
-      for (const [n, list] of values.lists().entries()) {
-        const key = values.keys[n] ?? 0;
-        const one = first.keys[Math.floor(key / PAIR_BASE) - 1] ?? '';
-        put(number, pairOf(one, second.keys[(key % PAIR_BASE) - 1] ?? ''), list);
-      }
-    }
-    return { ...index, lists: concat(lists), grams: this.#grams.bits };
+    return { ...index, lists: Buffer.concat(lists) };
   }
 }
 
-function concat(lists: readonly Uint16Array[]): Buffer {
-  const bytes = Buffer.alloc(lists.reduce((sum, list) => sum + listBytes(list.length), 0));
-  let at = 0;
-  for (const list of lists) {
-    encodeList(list, bytes, at);
-    at += listBytes(list.length);
+/** Takes all steps at once. */
+export function finish(builder: BlockBuilder): BlockIndex {
+  const steps = builder.steps();
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done) return value;
   }
-  return bytes;
 }

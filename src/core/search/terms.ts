@@ -1,72 +1,67 @@
 import type { Filter } from '../filter.ts';
 
-/** The columns that the index knows, and the pairs of them that it knows as well. */
-const COLUMNS = ['action', 'user_id', 'room', 'target_user_id', 'session_id', 'ip'] as const;
-export type Column = (typeof COLUMNS)[number];
+/** The columns that the index knows, each with the number that it has in the database. */
+export const fields = [
+  { number: 1, column: 'action' },
+  { number: 2, column: 'user_id' },
+  { number: 3, column: 'room' },
+  { number: 4, column: 'target_user_id' },
+  { number: 5, column: 'session_id' },
+  { number: 6, column: 'ip' },
+] as const;
 
-/**
- * What the index is asked by, and the number that each has in the database. A pair has postings of its own, so that
- * two common values that never meet are told apart at once.
- */
-export const fields: readonly { number: number; columns: readonly [Column] | readonly [Column, Column] }[] = [
-  { number: 1, columns: ['action'] },
-  { number: 2, columns: ['user_id'] },
-  { number: 3, columns: ['room'] },
-  { number: 4, columns: ['target_user_id'] },
-  { number: 5, columns: ['session_id'] },
-  { number: 6, columns: ['ip'] },
-  { number: 7, columns: ['user_id', 'action'] },
-  { number: 8, columns: ['room', 'action'] },
-  { number: 9, columns: ['user_id', 'room'] },
-];
+export type Column = (typeof fields)[number]['column'];
 
-/** Some values of one field: an event has a term of these when its value is one of them. */
+/** Events whose column has one of these values. */
 export type Terms = { field: number; values: string[] };
-/** Events that have a term of any of these. */
+/** Events that have any of these terms. */
 export type Alternatives = Terms[];
 
-/** Beyond this many, pairs of values are looked up apart. */
-const MAX_PAIRS = 200;
+/** What a filter asks the index. */
+export type Question = {
+  /** An event matches when it has all of these, each by any of its alternatives; exact but for the interval and `q`. */
+  all: Alternatives[];
+  /** The actions and the room that are asked for, as masks: where a mask shares no bit, none of them is. */
+  actions: bigint | undefined;
+  rooms: bigint | undefined;
+};
 
-/** The value of a pair; no name, action or address holds a line break. */
-export const pairOf = (first: string, second: string): string => `${first}\n${second}`;
+const fieldOf = (column: Column): number => fields.find((field) => field.column === column)?.number ?? 0;
 
-const fieldOf = (...columns: Column[]): number =>
-  fields.find((field) => field.columns.join() === columns.join())?.number ?? 0;
-
-/**
- * What the index has to hold of an event that a filter matches: all of it, each by any of its alternatives. Exact but
- * for the interval and `q`; empty when the filter asks for neither column.
- */
-export function termsOf(filter: Filter): Alternatives[] {
-  const asked: Partial<Record<Column, string[]>> = {};
-  if (filter.action !== undefined) asked.action = filter.action;
-  if (filter.user_id !== undefined) asked.user_id = filter.user_id;
+/** What the index has to hold of the events that a filter matches. */
+export function questionOf(filter: Filter): Question {
+  const { action, user_id, room, involves } = filter;
+  const all: Alternatives[] = [];
+  if (action !== undefined) all.push([{ field: fieldOf('action'), values: action }]);
+  if (user_id !== undefined) all.push([{ field: fieldOf('user_id'), values: user_id }]);
   for (const column of ['room', 'target_user_id', 'session_id', 'ip'] as const) {
     const value = filter[column];
-    if (value !== undefined) asked[column] = [value];
+    if (value !== undefined) all.push([{ field: fieldOf(column), values: [value] }]);
   }
-  const all: Alternatives[] = [];
-  const covered = new Set<Column>();
-  for (const { number, columns } of fields) {
-    const [first, second] = columns;
-    const [some, others] = [asked[first], second === undefined ? undefined : asked[second]];
-    if (second === undefined || some === undefined || others === undefined) continue;
-    if (some.length * others.length > MAX_PAIRS) continue;
-    covered.add(first).add(second);
-    const values = some.flatMap((one) => others.map((other) => pairOf(one, other)));
-    all.push([{ field: number, values }]);
-  }
-  for (const column of COLUMNS) {
-    const values = asked[column];
-    if (values !== undefined && !covered.has(column)) all.push([{ field: fieldOf(column), values }]);
-  }
-  if (filter.involves !== undefined) {
-    const values = [filter.involves];
+  if (involves !== undefined) {
+    const values = [involves];
     all.push([
       { field: fieldOf('user_id'), values },
       { field: fieldOf('target_user_id'), values },
     ]);
   }
-  return all;
+  return {
+    all,
+    actions: action === undefined ? undefined : maskOf(action),
+    rooms: room === undefined ? undefined : maskOf([room]),
+  };
 }
+
+/** One of 64 bits for a value, always the same one; other values may have it too. */
+export function bitOf(value: string): number {
+  let hash = 0x811c_9dc5;
+  for (let at = 0; at < value.length; at += 1) hash = Math.imul(hash ^ value.charCodeAt(at), 0x0100_0193);
+  return (hash ^ (hash >>> 16)) & 63;
+}
+
+/** The bits of some values, as Postgres’ bigint has them: signed. */
+const maskOf = (values: readonly string[]): bigint =>
+  BigInt.asIntN(
+    64,
+    values.reduce((mask, value) => mask | (1n << BigInt(bitOf(value))), 0n),
+  );
