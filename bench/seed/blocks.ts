@@ -1,7 +1,7 @@
 import type { Db } from '../../db/client.ts';
 import { fillBlock, readNextBlock, writeBlock } from '../../db/search-index.ts';
 import type { AuditEvent } from '../../src/core/schemas.ts';
-import { BlockBuilder } from '../../src/core/search/block.ts';
+import { BlockBuilder, finish } from '../../src/core/search/block.ts';
 
 /** Makes the index of whole blocks from events as they go by, so that they need not be read from the log again. */
 export class BlockWriter {
@@ -35,7 +35,7 @@ export class BlockWriter {
     const whole = this.#whole;
     this.#whole = [];
     for (const builder of whole) {
-      if (!(await writeBlock(this.#db, builder.finish())))
+      if (!(await writeBlock(this.#db, finish(builder))))
         throw new Error(`The block ${builder.block} of the index was written by somebody else.`);
     }
   }
