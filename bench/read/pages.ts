@@ -22,14 +22,13 @@ export function pathOf(path: string, query: Query): string {
  */
 export function pageOf(facts: LogFacts, { query }: Case, place: Place): string {
   if (place === 'first') return pathOf('/audit', query);
-  const { total: _, ...filters } = query;
   const { from, to } = query.from === undefined ? facts.range : facts.commonRange;
   const length = to - from;
   const seq = from + (place === 'middle' ? Math.floor(length / 2) : Math.ceil(length * END) + END_EVENTS);
   const cursor = encodeCursor(facts.cursorKey, {
     epoch: facts.epoch,
     order: 'desc',
-    filters: filterKey(filters),
+    filters: filterKey(query),
     seq,
     ...(typeof query.from === 'string' ? { from: query.from } : {}),
     ...(typeof query.to === 'string' ? { to: query.to } : {}),

@@ -21,13 +21,16 @@ async function benchRead(...parameters: string[]): Promise<{ code: number | null
   return { code, output };
 }
 
-test('a tiny run asks everything of two logs, and a second one finds them made', {
+/** All but the pairs: they are many, and nothing is done for them that is not done for the others. */
+const parts = 'filters,total,traps,stats,export,size';
+
+test('a tiny run asks two logs, and a second one finds them made', {
   timeout: 170_000,
 }, async (t) => {
   const folder = await temporaryFolder(t);
   const json = join(folder, 'results.json');
   const common = ['--data-dir', join(folder, 'logs'), '--requests', '1'];
-  const first = await benchRead('--events', '1000,20000', ...common, '--json', json);
+  const first = await benchRead('--events', '1000,20000', '--only', parts, ...common, '--json', json);
   t.equal(first.code, 0, first.output);
   const { logs, verdicts, stopped } = JSON.parse(await readFile(json, 'utf8')) as ReadResults;
   t.equal(stopped, null);
@@ -36,7 +39,7 @@ test('a tiny run asks everything of two logs, and a second one finds them made',
     [1_000, 20_000],
   );
   for (const { cases, size } of logs) {
-    t.ok(cases.length > 200);
+    t.ok(cases.length > 60);
     const rows = (name: string): number | undefined =>
       cases.find((one) => one.name === name)?.pages[0]?.alone.rows;
     t.equal(rows('user_id common'), 50);
