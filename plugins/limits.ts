@@ -7,6 +7,7 @@ import { CodedError } from '../src/core/errors.ts';
 import { KeyedBuckets } from '../src/core/keyed-buckets.ts';
 import { OpenCounts } from '../src/core/open-counts.ts';
 import { Quota, type Standing } from '../src/core/quota.ts';
+import { Turns } from '../src/core/turns.ts';
 import type { Principal } from './auth/index.ts';
 import { addressOf } from './refusals.ts';
 
@@ -17,11 +18,27 @@ const MINUTE_MS = 60_000;
 const MAX_KEYS = 10_000;
 /** What is said to who has too much open, in seconds: nobody knows when some of it will be closed. */
 const OPEN_RETRY_SECONDS = 5;
+/**
+ * Reads of one user that are under way: half of the connections that read, so that another one's find some free. What is
+ * more waits, for a page that shows several lists asks for them at once; as long as for a connection, and then it would
+ * be 503 anyway.
+ */
+const READS = { most: 2, maxWaiting: 32, waitMs: 2_000 };
 
 /** What one user may take of this instance. */
 export type Limits = {
   /** Whether a user may send one more frame, by all sessions together. @param now of the monotonic clock */
   takeFrame: (userId: string, now: number) => boolean;
+  /**
+   * Refuses whoever asks where a handshake of theirs would be refused, and counts nothing.
+   *
+   * @throws CodedError
+   */
+  checkSocket: (request: FastifyRequest) => void;
+  /** Counts a query that is no request. @throws CodedError when a user has made as many as they may */
+  takeQuery: (userId: string) => void;
+  /** Reads the log for a user, when it is their turn. @throws CodedError when it would take too long until then */
+  readInTurn: <T>(userId: string, work: () => Promise<T>) => Promise<T>;
   /**
    * Counts a live stream of whoever asks, until the answer is over or its reader is gone.
    *
@@ -40,6 +57,8 @@ declare module 'fastify' {
   }
 }
 
+const TOO_MANY_HANDSHAKES = 'Too many handshakes from this address; wait a moment.';
+
 const tooMany = (message: string, retryAfter: number): CodedError =>
   new CodedError('rate_limited', message, { retryAfter });
 
@@ -54,6 +73,11 @@ export default fp(
     const connections = new OpenCounts(bounds.connectionsPerIp);
     const streams = new OpenCounts(bounds.streamsPerUser);
     const perUser = bounds.framesPerSecondUser;
+    const reads = new Turns({
+      ...READS,
+      refuse: () =>
+        tooMany(`${READS.most} queries of yours are under way; wait for their answers.`, OPEN_RETRY_SECONDS),
+    });
     const frames = new KeyedBuckets(perUser, 2 * perUser, MAX_KEYS);
 
     /** Who is counted for a connection, from the handshake on. */
@@ -69,17 +93,15 @@ export default fp(
 
     function count(quota: Quota | undefined, key: string, request: FastifyRequest, refused: string): void {
       if (quota === undefined) return;
-      const standing = quota.take(key, performance.now());
+      heed(quota, quota.take(key, performance.now()), request, refused);
+    }
+
+    function heed(quota: Quota, standing: Standing, request: FastifyRequest, refused: string): void {
       request.quota = { quota, standing };
       if (!standing.allowed) throw tooMany(refused, standing.resetSeconds);
     }
 
-    function admitSocket({ userId }: Principal, request: FastifyRequest): void {
-      const stream = request.raw.socket;
-      // Gone while its token was looked at: nobody would tell when to give its place back.
-      if (stream.closed) return;
-      const network = networkOf(addressOf(request) ?? '');
-      count(handshakes, network, request, 'Too many handshakes from this address; wait a moment.');
+    function checkOpen(userId: string, network: string): void {
       if (!sessions.hasRoom(userId)) {
         const most = `A user may have ${bounds.sessionsPerUser} sessions open`;
         throw tooMany(`${most}; close another one first.`, OPEN_RETRY_SECONDS);
@@ -87,6 +109,25 @@ export default fp(
       if (!connections.hasRoom(network)) {
         throw tooMany('Too many connections are open from this address.', OPEN_RETRY_SECONDS);
       }
+    }
+
+    function checkSocket(request: FastifyRequest): void {
+      const network = networkOf(addressOf(request) ?? '');
+      const standing = handshakes?.look(network, performance.now());
+      // Else its answer says how things stand with queries, for as one of these it was counted.
+      if (handshakes !== undefined && standing?.allowed === false) {
+        heed(handshakes, standing, request, TOO_MANY_HANDSHAKES);
+      }
+      checkOpen(request.principal?.userId ?? '', network);
+    }
+
+    function admitSocket({ userId }: Principal, request: FastifyRequest): void {
+      const stream = request.raw.socket;
+      // Gone while its token was looked at: nobody would tell when to give its place back.
+      if (stream.closed) return;
+      const network = networkOf(addressOf(request) ?? '');
+      count(handshakes, network, request, TOO_MANY_HANDSHAKES);
+      checkOpen(userId, network);
       sessions.add(userId);
       connections.add(network);
       places.set(stream, { userId, network });
@@ -107,6 +148,14 @@ export default fp(
 
     fastify.decorate('limits', {
       takeFrame: (userId, now) => frames.take(userId, now),
+      checkSocket,
+      takeQuery: (userId) => {
+        const standing = queries?.take(userId, performance.now());
+        if (standing === undefined || standing.allowed) return;
+        const { resetSeconds } = standing;
+        throw tooMany(`Too many queries; ask again in ${resetSeconds} s.`, resetSeconds);
+      },
+      readInTurn: (userId, work) => reads.run(userId, work),
       openStream: ({ principal }, { raw }) => {
         const userId = principal?.userId ?? '';
         if (!streams.hasRoom(userId)) {

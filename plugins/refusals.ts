@@ -30,6 +30,8 @@ declare module 'fastify' {
     refusalCounts: () => Iterable<RefusalCount>;
     /** Puts a refused WebSocket frame on record, folded; never its content. */
     refuseFrame: (code: ErrorCode, source: Source) => void;
+    /** Puts a connection on record that was refused after its handshake, folded. */
+    refuseConnection: (code: ErrorCode, source: Source) => void;
     /** Puts a refused request or handshake on record, folded; for answers that no hook sees. */
     noteRefusal: (request: FastifyRequest, reply: FastifyReply) => void;
     /** Puts bytes on record that were no request; undefined: nothing was refused. */
@@ -108,6 +110,7 @@ export default fp(
     }
 
     fastify.decorate('refuseFrame', (code, source) => noteSocket('MESSAGE_REFUSED', code, source));
+    fastify.decorate('refuseConnection', (code, source) => noteSocket('CONNECTION_REFUSED', code, source));
     /** Sockets whose request was refused; what comes after it is the rest of the same. */
     const malformed = new WeakSet<Socket>();
     fastify.decorate('noteMalformed', (code, socket) => {

@@ -113,8 +113,7 @@ export default fp(
       const token = bearerToken(request);
       if (token === undefined)
         throw unauthenticated('This needs an Authorization header with a bearer token.');
-      const now = Date.now();
-      return known.get(token, now) ?? known.add(token, await verify(token), now);
+      return known.find(token, Date.now(), verify);
     }
 
     /** Who a handshake says it is, in one of three ways. */

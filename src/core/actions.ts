@@ -56,7 +56,10 @@ export const actions = {
   JOINED: { description: 'A user entered a room.', details: Empty },
   LEFT: { description: 'A user left a room.', details: Empty },
   MESSAGE_SENT: { description: 'A user said something in a room.', details: Empty },
-  CONNECTION_REFUSED: { description: 'A WebSocket handshake was refused.', details: Refusal },
+  CONNECTION_REFUSED: {
+    description: 'A WebSocket handshake was refused, or a session before its CONNECTED was on record.',
+    details: Refusal,
+  },
   MESSAGE_REFUSED: { description: 'A WebSocket frame was refused.', details: Refusal },
   ACCESS_DENIED: { description: 'A request lacked a valid token or the right.', details: HttpRefusal },
   REQUEST_REFUSED: { description: 'A request was refused for any other reason.', details: HttpRefusal },

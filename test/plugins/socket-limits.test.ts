@@ -33,6 +33,7 @@ test('a user may have so many sessions open, and not one more, until one is clos
   await first.close();
   await until('there is room again', async () => typeof (await attempt(t, server, 'alice')) !== 'number');
   t.equal(await fill(t, server, 'alice'), 0);
+  await until('it is on record', async () => (await server.events('action=CONNECTION_REFUSED')).length > 0);
   t.match(await server.events('action=CONNECTION_REFUSED'), [
     { user_id: 'alice', ip: '127.0.0.1', details: { code: 'rate_limited', count: 1 } },
   ]);
