@@ -29,7 +29,8 @@ const purposes = {
   // that stands still is given up before their 5 s are over. It may take 2 s on the way, and still be good.
   tail: { max: 1, statement_timeout: 2_500, lock_timeout: 1_000, query_timeout: 3_000, connect: 1_250 },
   read: { max: 4, statement_timeout: 5_000, lock_timeout: 1_000, query_timeout: 6_000, connect: 2_000 },
-  // Neither waits for an auditor's query, nor can a flood of handshakes keep the log waiting.
+  // Neither waits for an auditor's query, nor can a flood of handshakes keep the log waiting. So goes the question who
+  // is banned, where the log cannot tell.
   handshake: { max: 2, statement_timeout: 3_000, lock_timeout: 1_000, query_timeout: 4_000, connect: 1_250 },
   // Who floods the handshakes or the log's readers is whom an administrator wants out, so they wait for neither.
   moderation: { max: 2, statement_timeout: 3_000, lock_timeout: 1_000, query_timeout: 4_000, connect: 1_250 },

@@ -23,7 +23,7 @@ export async function isEldest(db: Db, instance: string): Promise<boolean> {
 /** Adds what a block still lacks before one of its events, from the log. */
 export async function fillBlock(db: Db, builder: BlockBuilder, until: number): Promise<void> {
   for (let next = builder.from; next < until; ) {
-    const events = await eventsFrom(db, next, Math.min(PAGE, until - next));
+    const { events } = await eventsFrom(db, next, Math.min(PAGE, until - next));
     // What retention has dropped is in no index.
     if (events.length === 0 || (events[0]?.seq ?? until) >= until) return;
     for (const event of events) if (event.seq < until) builder.add(event);

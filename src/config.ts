@@ -89,7 +89,7 @@ export const Environment = Type.Object({
     200,
   ),
   LIMIT_SESSIONS_PER_USER: Whole('Open sessions of one user on one instance; 0: no limit.', 20),
-  LIMIT_CONNECTIONS_PER_IP: Whole('Open WebSockets of one address on one instance; 0: no limit.', 1_000),
+  LIMIT_CONNECTIONS_PER_IP: Whole('Open connections of one address on one instance; 0: no limit.', 1_000),
   LIMIT_HANDSHAKES_PER_MINUTE_IP: Whole(
     'WebSocket handshakes of one address in a minute; 0: no limit.',
     2_000,

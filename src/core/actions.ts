@@ -1,7 +1,10 @@
 import Type, { type Static, type TObject } from 'typebox';
 
 const Empty = Type.Object({});
-const Code = Type.String({ description: 'The error code that the client got.' });
+const Code = Type.String({
+  description:
+    'The error code that the client got; `*` where it stands for several, of a source with too many kinds of refusal.',
+});
 const Count = Type.Integer({
   minimum: 1,
   description: 'How many refusals of this source and code this event stands for.',
@@ -25,8 +28,10 @@ const HttpRefusal = Type.Object({
   count: Count,
   since: Since,
   sources: Sources,
-  method: Type.String({ description: '`*` where it could not be read, or sources are counted together.' }),
-  route: Type.String({ description: 'The route as registered, or `*` where none matched.' }),
+  method: Type.String({ description: '`*` where it could not be read, or several are counted together.' }),
+  route: Type.String({
+    description: 'The route as registered; `*` where none matched, or several are counted together.',
+  }),
 });
 
 /** What an action means and what its `details` carry. */

@@ -171,7 +171,7 @@ test('filters give the same before an event is indexed and afterwards', async (t
   const url = await createDatabase(t);
   const db = openDb(t, url);
   const all = await fill(url);
-  t.strictSame((await eventsFrom(db, 0, 3)).length, 3);
+  t.strictSame((await eventsFrom(db, 0, 3)).events.length, 3);
   for (const filter of FILTERS.filter((_, n) => n % 4 === 0)) await check(t, db, all, filter);
 
   t.equal(await indexNext(db), true);
