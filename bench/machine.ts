@@ -62,5 +62,12 @@ export function openFilesLimit(): number {
   return soft === 'unlimited' ? Number.POSITIVE_INFINITY : Number(soft);
 }
 
+/** Resident memory of a process, in bytes. @throws Error when there is none of this number */
+export function residentBytesOf(pid: number): number {
+  const kib = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
+  if (kib === undefined) throw new Error(`Process ${pid} does not tell its memory.`);
+  return Number(kib) * 1_024;
+}
+
 /** How many processes wanted to run, over the last minute. */
 export const loadAverage = (): number => loadavg()[0] ?? 0;

@@ -9,12 +9,14 @@ import { digits, table } from './table.ts';
 /** A bound that the finished server must keep to, and how it stands to it. */
 export type Verdict = {
   what: string;
-  /** A ratio; null when it was not measured in this run. */
+  /** A ratio, unless there is a unit; null when it was not measured in this run. */
   measured: Spread | null;
   atLeast: number;
   aim: number;
   /** Whether more is better. */
   more: boolean;
+  /** Of what is measured, such as ms. */
+  unit?: string;
 };
 
 const CONNECTIONS = 50;
@@ -128,7 +130,10 @@ export function judge(results: Omit<Results, 'verdicts'>): Verdict[] {
   ];
 }
 
-const factor = (value: number): string => (value < 0.1 ? `1/${digits(1 / value)}` : `${digits(value)} x`);
+function figure(value: number, unit: string | undefined): string {
+  if (unit !== undefined) return `${digits(value)} ${unit}`;
+  return value < 0.1 ? `1/${digits(1 / value)}` : `${digits(value)} x`;
+}
 
 function standing({ measured, atLeast, aim, more }: Verdict): string {
   if (measured === null) return 'not measured';
@@ -139,17 +144,17 @@ function standing({ measured, atLeast, aim, more }: Verdict): string {
 
 export function verdictTable(verdicts: readonly Verdict[]): string {
   const rows = verdicts.map((verdict) => {
-    const { what, measured, atLeast, aim } = verdict;
+    const { what, measured, atLeast, aim, unit } = verdict;
     const range =
       measured === null || measured.min === measured.max
         ? ''
-        : `${factor(measured.min)}..${factor(measured.max)}`;
+        : `${figure(measured.min, unit)}..${figure(measured.max, unit)}`;
     return [
       what,
-      measured === null ? '-' : factor(measured.median),
+      measured === null ? '-' : figure(measured.median, unit),
       range,
-      factor(atLeast),
-      factor(aim),
+      figure(atLeast, unit),
+      figure(aim, unit),
       standing(verdict),
     ];
   });

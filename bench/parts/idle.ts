@@ -1,8 +1,8 @@
-import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 import type { Arm, RunningArm } from '../arms.ts';
 import type { CrowdState } from '../load/orders.ts';
+import { residentBytesOf } from '../machine.ts';
 import type { Generator } from '../processes.ts';
 import type { Latency } from '../stats.ts';
 import { digits } from '../table.ts';
@@ -48,12 +48,6 @@ export type IdleResult = {
   memory: { arm: Arm; rounds: Memory[] }[];
   life: IdleLife | null;
 };
-
-function residentBytesOf(pid: number): number {
-  const kib = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
-  if (kib === undefined) throw new Error(`Process ${pid} does not tell its memory.`);
-  return Number(kib) * 1_024;
-}
 
 const residentBytes = (pids: readonly number[]): number =>
   pids.reduce((sum, pid) => sum + residentBytesOf(pid), 0);

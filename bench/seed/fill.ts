@@ -2,6 +2,8 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { Client } from 'pg';
 import { from as copyFrom } from 'pg-copy-streams';
+import type { Db } from '../../db/client.ts';
+import { BlockWriter } from './blocks.ts';
 import { BATCH_COLUMNS, batchLine, EVENT_COLUMNS, eventLine } from './lines.ts';
 import { SeedLog } from './log.ts';
 import { Random } from './random.ts';
@@ -76,6 +78,14 @@ function* map<T>(items: Iterable<T>, line: (item: T) => string): Generator<strin
   for (const item of items) yield line(item);
 }
 
+/** Lets all by, and shows each to somebody. */
+function* shown<T>(items: Iterable<T>, show: (item: T) => void): Generator<T> {
+  for (const item of items) {
+    show(item);
+    yield item;
+  }
+}
+
 const copy = (client: Client, target: string, lines: Iterable<string>): Promise<void> =>
   pipeline(Readable.from(chunks(lines)), client.query(copyFrom(`copy public.${target} from stdin`)));
 
@@ -98,20 +108,26 @@ async function dateBack(client: Client, newest: string, start: string): Promise<
 
 /**
  * Fills a new log with made-up events that end now, by COPY, some tens of thousands in each commit: the batches
- * first, which take the numbers, as the server does, then the events. Needs the rights of the owner.
+ * first, which take the numbers, as the server does, then the events. The index of whole blocks is made from the
+ * events as they go by, and written after their commit, while the next ones are made. Needs the rights of the owner.
  *
+ * @param client for the log
+ * @param db for its index
  * @throws SeedError when the log is not new, or a server runs on it
  */
-export async function fill(client: Client, { events, seed, onProgress }: FillOptions): Promise<void> {
+export async function fill(client: Client, db: Db, { events, seed, onProgress }: FillOptions): Promise<void> {
   const facts = await readFacts(client);
   checkFresh(facts);
-  const writer = `seed-${seed}`;
+  const instance = `seed-${seed}`;
   const log = new SeedLog({
     events,
+    instance,
     firstSeq: facts.next,
     end: Date.now() * 1_000,
     random: new Random(seed),
   });
+  let blocks: BlockWriter | undefined;
+  let written: Promise<void> = Promise.resolve();
   // The partition in use has two spare ones behind it, so that a part no larger than one always has room.
   const most = Math.min(PART, facts.size);
   let done = 0;
@@ -121,18 +137,21 @@ export async function fill(client: Client, { events, seed, onProgress }: FillOpt
     await copy(
       client,
       `audit_batch (${BATCH_COLUMNS})`,
-      map(part.batches, (batch) => batchLine(writer, batch)),
+      map(part.batches, (batch) => batchLine(instance, batch)),
     );
-    await copy(
-      client,
-      `audit_event (${EVENT_COLUMNS})`,
-      map(part.events(), (event) => eventLine(writer, event)),
-    );
+    blocks ??= await BlockWriter.begin(db, facts.next);
+    const { add } = blocks;
+    await copy(client, `audit_event (${EVENT_COLUMNS})`, map(shown(part.events(), add), eventLine));
     await client.query('commit');
     await client.query('select public.audit_make_partitions()');
+    await written;
+    written = blocks.write();
+    // Awaited after the next part; until then it may fail without a word.
+    written.catch(() => {});
     done += part.batches.reduce((sum, { count }) => sum + count, 0);
     onProgress?.(done);
   }
+  await written;
 }
 
 /** What a database does by itself after a while, done now, so that it does not come in between. */

@@ -1,11 +1,12 @@
-import type { SeedBatch, SeedEvent } from './log.ts';
+import type { AuditEvent } from '../../src/core/schemas.ts';
+import type { SeedBatch } from './log.ts';
 
 const ESCAPED = /[\\\n\r\t]/;
 const escapes: Record<string, string> = { '\\': '\\\\', '\n': '\\n', '\r': '\\r', '\t': '\\t' };
 
 /** A value of COPY's text format. */
-export function copyValue(value: string | null | undefined): string {
-  if (value === null || value === undefined) return '\\N';
+export function copyValue(value: string | null): string {
+  if (value === null) return '\\N';
   if (!ESCAPED.test(value)) return value;
   return value.replace(/[\\\n\r\t]/g, (character) => escapes[character] ?? character);
 }
@@ -18,11 +19,18 @@ export const batchLine = (writer: string, { firstSeq, count, timestamp, number }
 export const EVENT_COLUMNS =
   'seq, timestamp, occurred_at, action, user_id, message, room, session_id, target_user_id, instance, ip, details';
 
-export function eventLine(writer: string, { seq, timestamp, occurredAt, draft }: SeedEvent): string {
-  const { action, user_id, message, room, session_id, target_user_id, ip, details } = draft;
+/** Empty details are null in the table, as the server writes them. */
+const detailsOf = ({ details }: AuditEvent): string => {
+  const json = JSON.stringify(details);
+  return json === '{}' ? '\\N' : copyValue(json);
+};
+
+export function eventLine(event: AuditEvent): string {
+  const { seq, timestamp, occurred_at, action, user_id, message, room, session_id, target_user_id, ip } =
+    event;
   return (
-    `${seq}\t${timestamp}\t${occurredAt}\t${action}\t${copyValue(user_id)}\t${copyValue(message)}\t` +
-    `${copyValue(room)}\t${session_id ?? '\\N'}\t${copyValue(target_user_id)}\t${writer}\t${ip ?? '\\N'}\t` +
-    `${details === undefined ? '\\N' : copyValue(JSON.stringify(details))}\n`
+    `${seq}\t${timestamp}\t${occurred_at}\t${action}\t${copyValue(user_id)}\t${copyValue(message)}\t` +
+    `${copyValue(room)}\t${copyValue(session_id)}\t${copyValue(target_user_id)}\t${event.instance}\t${copyValue(ip)}\t` +
+    `${detailsOf(event)}\n`
   );
 }

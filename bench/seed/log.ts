@@ -1,4 +1,4 @@
-import type { Draft } from '../../src/core/events.ts';
+import type { AuditEvent } from '../../src/core/schemas.ts';
 import type { Random } from './random.ts';
 import { Story } from './story.ts';
 import { Timeline } from './timeline.ts';
@@ -12,8 +12,6 @@ const MAX_WAIT_MS = 5;
 
 /** A row of audit_batch; times are in the log's text form. */
 export type SeedBatch = { firstSeq: number; count: number; number: number; timestamp: string };
-/** A row of audit_event, without what its batch says. */
-export type SeedEvent = { seq: number; timestamp: string; occurredAt: string; draft: Draft };
 
 /** Microseconds since 1970 in the log's text form. */
 export function formatMicroseconds(us: number): string {
@@ -23,6 +21,8 @@ export function formatMicroseconds(us: number): string {
 
 export type LogOptions = {
   events: number;
+  /** The instance that is said to have recorded them. */
+  instance: string;
   /** The number of the first event. */
   firstSeq: number;
   /** When the last event happens at the latest, in microseconds since 1970. */
@@ -51,7 +51,7 @@ export class SeedLog {
   }
 
   /** The next part: batches of `most` events together at most; undefined after the last one. */
-  next(most: number): { batches: SeedBatch[]; events: () => Generator<SeedEvent> } | undefined {
+  next(most: number): { batches: SeedBatch[]; events: () => Generator<AuditEvent> } | undefined {
     const { events, firstSeq, random } = this.#options;
     const left = Math.min(most, events - this.#placed);
     if (left === 0) return undefined;
@@ -76,15 +76,30 @@ export class SeedLog {
     return { batches, events: () => this.#eventsOf(batches, times) };
   }
 
-  *#eventsOf(batches: readonly SeedBatch[], times: readonly number[]): Generator<SeedEvent> {
-    const { random } = this.#options;
+  *#eventsOf(batches: readonly SeedBatch[], times: readonly number[]): Generator<AuditEvent> {
+    const { random, instance } = this.#options;
     for (const [index, { firstSeq, count, timestamp }] of batches.entries()) {
       const now = times[index] ?? 0;
       const seen = Array.from({ length: Math.min(count, MAX_WAIT_MS) }, (_, wait) =>
         formatMicroseconds((now - wait) * 1_000),
       );
       for (let seq = firstSeq; seq < firstSeq + count; seq += 1) {
-        yield { seq, timestamp, occurredAt: random.pick(seen), draft: this.#story.next(now) };
+        const draft = this.#story.next(now);
+        yield {
+          seq,
+          timestamp,
+          occurred_at: random.pick(seen),
+          action: draft.action,
+          user_id: draft.user_id ?? null,
+          message: draft.message ?? null,
+          room: draft.room ?? null,
+          session_id: draft.session_id ?? null,
+          target_user_id: draft.target_user_id ?? null,
+          instance,
+          ip: draft.ip ?? null,
+          erased_by: null,
+          details: (draft.details ?? {}) as AuditEvent['details'],
+        };
       }
     }
   }

@@ -16,7 +16,7 @@ async function main(): Promise<void> {
   const { events, seed } = options;
   loadDotenv();
   // Nothing listens here, so nothing depends on the address that the server will have.
-  const { databaseUrl = options.databaseUrl, dataDir } = readConfig({
+  const { databaseUrl, dataDir } = readConfig({
     ...process.env,
     HOST: undefined,
     ...(options.databaseUrl === undefined ? {} : { DATABASE_URL: options.databaseUrl }),

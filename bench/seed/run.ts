@@ -23,8 +23,7 @@ export async function seedDatabase(url: string, options: FillOptions): Promise<v
   try {
     await migrate(db);
     await client.connect();
-    await fill(client, options);
-    // What the server makes of committed events afterwards goes here.
+    await fill(client, db, options);
     await settle(client);
   } finally {
     await client.end();

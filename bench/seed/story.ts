@@ -171,12 +171,11 @@ export class Story {
   #say(user: number, room?: string, message = this.#texts.say(user)): void {
     const session = room === undefined ? this.#connected(user) : this.#visit(user, room);
     if (session === undefined) return;
-    const where = room ?? (session.rooms.length > 0 ? this.#random.pick(session.rooms) : rooms.common);
-    this.#enter(session, where);
+    const where = room ?? this.#random.pick(session.rooms);
     this.#due.push({ ...this.#by(session), action: 'MESSAGE_SENT', room: where, message });
   }
 
-  /** Goes into a room, or out of one. */
+  /** Goes into a room, or out of one, but never out of the last. */
   #roam(user: number): void {
     const session = this.#connected(user);
     if (session === undefined) return;

@@ -4,15 +4,17 @@ import { join } from 'node:path';
 import { type Test, test } from 'tap';
 import { needles, rooms, users } from '../../bench/seed/cast.ts';
 import { seedDatabase } from '../../bench/seed/run.ts';
+import { indexNext } from '../../db/search-index.ts';
 import { dumpLog } from '../faults/dump.ts';
 import { gatherFacts, Judge } from '../faults/facts.ts';
 import { batchesTile, endsOnce, lostAreSilent, numbered } from '../faults/log-checks.ts';
 import { checkLog } from '../fuzz/log-checks.ts';
 import { build } from '../support/app.ts';
 import { connect } from '../support/client.ts';
-import { restartLog } from '../support/log-store.ts';
+import { openDb, restartLog } from '../support/log-store.ts';
 import { createDatabase, query } from '../support/postgres.ts';
 
+/** More than one block of the index. */
 const EVENTS = 20_000;
 
 /** A migrated database that is filled. */
@@ -88,6 +90,23 @@ test('the users that readers stumble over are there, as rare and as common as th
     t.ok(found(n), `${needle}: ${n}`);
   }
   t.equal(await count(`user_id = '${users.never}' or room = '${rooms.never}'`), 0);
+});
+
+test('its index is the one that is made from the log', async (t) => {
+  const url = await seeded(t);
+  const read = async () => ({
+    next: await query(url, 'select next_block from audit_index'),
+    postings: await query(url, 'select * from audit_posting order by field, value, block'),
+    grams: await query(url, 'select * from audit_gram order by part, block'),
+  });
+  const made = await read();
+  t.strictSame(made.next, [{ next_block: 1 }]);
+  t.ok(made.postings.length > 1_000 && made.grams.length > 0);
+  await query(url, 'truncate audit_posting, audit_gram; update audit_index set next_block = 0');
+  const db = openDb(t, url, 'index');
+  t.equal(await indexNext(db), true);
+  t.strictSame(await read(), made);
+  t.equal(await indexNext(db), false, 'the next block is not whole');
 });
 
 test('a log of many partitions has them all made by the owner’s function', async (t) => {

@@ -1,0 +1,69 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'tap';
+import type { ReadResults } from '../../bench/read/results.ts';
+import { temporaryFolder } from '../support/app.ts';
+
+async function benchRead(...parameters: string[]): Promise<{ code: number | null; output: string }> {
+  const child = spawn(process.execPath, [
+    join(import.meta.dirname, '../../bench/read/main.ts'),
+    ...parameters,
+  ]);
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on('data', (chunk: Buffer) => {
+      output += chunk.toString();
+    });
+  }
+  const [code] = (await once(child, 'close')) as [number | null];
+  return { code, output };
+}
+
+/** All but the pairs: they are many, and nothing is done for them that is not done for the others. */
+const parts = 'filters,total,traps,stats,export,size';
+
+test('a tiny run asks two logs, and a second one finds them made', {
+  timeout: 170_000,
+}, async (t) => {
+  const folder = await temporaryFolder(t);
+  const json = join(folder, 'results.json');
+  const common = ['--data-dir', join(folder, 'logs'), '--requests', '1'];
+  const first = await benchRead('--events', '1000,20000', '--only', parts, ...common, '--json', json);
+  t.equal(first.code, 0, first.output);
+  const { logs, verdicts, stopped } = JSON.parse(await readFile(json, 'utf8')) as ReadResults;
+  t.equal(stopped, null);
+  t.strictSame(
+    logs.map(({ events }) => events),
+    [1_000, 20_000],
+  );
+  for (const { cases, size } of logs) {
+    t.ok(cases.length > 60);
+    const rows = (name: string): number | undefined =>
+      cases.find((one) => one.name === name)?.pages[0]?.alone.rows;
+    t.equal(rows('user_id common'), 50);
+    t.equal(rows('user_id single'), 1);
+    t.equal(rows('room single'), 1);
+    t.equal(rows('q single'), 1);
+    t.equal(rows('q rare'), 20);
+    t.ok((rows('session_id rare') ?? 0) > 1);
+    t.ok((rows('target_user_id rare') ?? 0) > 0);
+    for (const name of ['action', 'user_id', 'involves', 'room', 'session_id', 'ip', 'time', 'q'])
+      t.equal(rows(`${name} never`), 0, name);
+    t.equal(rows('a busy user who never did a common action'), 0);
+    t.equal(rows('a busy user who was never in a busy room'), 0);
+    t.equal(rows('the far past before a rare user'), 0);
+    t.ok((rows('the far past, a rare user') ?? 0) > 20);
+    t.ok(cases.every(({ pages }) => pages.every(({ alone }) => alone.latency.count === 1)));
+    t.ok(cases.some(({ pages }) => pages.some(({ place, alone }) => place === 'end' && alone.rows > 0)));
+    t.ok(size !== null && size.log.total > 100 && size.seed.asMany.total > size.seed.own.total);
+  }
+  t.ok(verdicts.length >= 5);
+  t.match(first.output, 'made 20,000 events in');
+  t.match(first.output, '### Against the bounds');
+
+  const second = await benchRead('--events', '20000', '--only', 'traps', ...common);
+  t.equal(second.code, 0, second.output);
+  t.notMatch(second.output, 'made 20,000 events in');
+});
