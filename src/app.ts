@@ -20,6 +20,7 @@ import tls from '../plugins/tls.ts';
 import validation from '../plugins/validation.ts';
 import websocket from '../plugins/websocket.ts';
 import auditRoutes from '../routes/audit/index.ts';
+import exportRoutes from '../routes/export/index.ts';
 import healthRoutes from '../routes/health.ts';
 import metricsRoutes from '../routes/metrics.ts';
 import moderationRoutes from '../routes/moderation/index.ts';
@@ -136,6 +137,7 @@ async function registerAll(
   await app.register(limits, { limits: config.limits });
   await app.register(chat, { limits: config.limits });
   await app.register(auditRoutes);
+  await app.register(exportRoutes);
   await app.register(sessionRoutes);
   await app.register(ticketRoutes);
   await app.register(moderationRoutes);

@@ -21,6 +21,7 @@ const OURS = [
   'limits',
   'chat',
   'audit-routes',
+  'export-routes',
   'session-routes',
   'ticket-routes',
   'moderation-routes',

@@ -82,7 +82,8 @@ function checkKept(cursor: Cursor, { firstSeq }: LogState): void {
   }
 }
 
-const wholeRange = ({ firstSeq, nextSeq, fromSeq, toSeq }: LogState): SeqRange => ({
+/** The range of seq that an interval means, as the log stands. */
+export const wholeRange = ({ firstSeq, nextSeq, fromSeq, toSeq }: LogState): SeqRange => ({
   from: fromSeq ?? firstSeq,
   to: toSeq ?? nextSeq,
 });

@@ -1,4 +1,5 @@
 import Type, { type Static, type TObject } from 'typebox';
+import { exportFormats, exportOutcomes } from './export.ts';
 
 const Empty = Type.Object({});
 const Code = Type.String({ description: 'The error code that the client got.' });
@@ -18,6 +19,10 @@ const Sources = Type.Optional(
       'names none of them.',
   }),
 );
+
+const Filters = Type.Record(Type.String(), Type.Union([Type.String(), Type.Array(Type.String())]), {
+  description: 'The filters as given.',
+});
 
 const Refusal = Type.Object({ code: Code, count: Count, since: Since, sources: Sources });
 const HttpRefusal = Type.Object({
@@ -66,14 +71,42 @@ export const actions = {
       path: Type.String({
         description: 'What was read: the path, or `/ws` for a replay to a room’s member.',
       }),
-      filters: Type.Record(Type.String(), Type.Union([Type.String(), Type.Array(Type.String())]), {
-        description: 'The filters as given.',
-      }),
+      filters: Filters,
       rows: Type.Integer({ minimum: 0, description: 'How many events the answer holds.' }),
     }),
   },
   AUDIT_STREAMED: { description: 'Somebody followed the log live.', details: Empty },
-  AUDIT_EXPORTED: { description: 'Somebody exported from the log.', details: Empty },
+  AUDIT_EXPORTED: {
+    description:
+      'Somebody exports from the log: recorded before the first byte, and again when it has ended. One without an end ' +
+      'was cut by the end of its instance.',
+    details: Type.Object({
+      format: Type.Enum(exportFormats, { type: 'string' }),
+      filters: Filters,
+      from_seq: Type.Integer({ minimum: 0, description: 'Where the export starts, inclusive.' }),
+      to_seq: Type.Integer({
+        minimum: 0,
+        description: 'Where it ends, exclusive: at most the head at its start.',
+      }),
+      started_seq: Type.Optional(
+        Type.Integer({ minimum: 0, description: 'At its end: the seq of the event of its start.' }),
+      ),
+      rows: Type.Optional(
+        Type.Integer({
+          minimum: 0,
+          description: 'At its end: how many events were sent. Of a cut export, at most these arrived.',
+        }),
+      ),
+      outcome: Type.Optional(
+        Type.Enum(exportOutcomes, {
+          type: 'string',
+          description:
+            'At its end: `complete`; `client_gone`; `stalled`: the client took nothing for too long; `denied`: its ' +
+            'token expired, or its user was banned; `failed`: the log could not be read on; `shutdown`.',
+        }),
+      ),
+    }),
+  },
   USER_KICKED: {
     description: 'An administrator ended a session.',
     details: Type.Object({
