@@ -1,6 +1,7 @@
 import { createServer } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { pipeline } from 'node:stream';
+import { setTimeout as delay } from 'node:timers/promises';
 import { type Test, test } from 'tap';
 import { ExportRun, type ExportRunOptions } from '../../routes/export/run.ts';
 import { type ExportOutcome, ExportWriter } from '../../src/core/export.ts';
@@ -16,13 +17,14 @@ type Running = { run: ExportRun; socket: Socket; pages: () => number };
 async function start(
   t: Test,
   pageCount: number,
-  options: Partial<ExportRunOptions> = {},
+  { pageMs = 0, ...options }: Partial<ExportRunOptions> & { pageMs?: number } = {},
   page: AuditEvent[] = Array.from({ length: 16 }, (_, seq) => eventAt(seq, 'x'.repeat(64 * KIB))),
 ): Promise<Running> {
   let pages = 0;
   async function* make(): AsyncGenerator<AuditEvent[]> {
     while (pages < pageCount) {
       pages += 1;
+      if (pageMs > 0) await delay(pageMs);
       yield page;
     }
   }
@@ -102,6 +104,13 @@ test('a client that takes little by little is not ended', async (t) => {
   t.equal(await run.ended, 'complete');
   t.ok(performance.now() - began > 1_000, 'it took longer than one may stand still');
   await until('all has come', () => took > 20 * KIB * KIB);
+});
+
+test('a client that waits for us is not ended', async (t) => {
+  // Three pages, each of which takes longer than a client may stand still.
+  const { run, socket } = await start(t, 3, { stallMs: 100, pageMs: 300 });
+  socket.resume();
+  t.equal(await run.ended, 'complete');
 });
 
 test('when the token has expired no more is sent', async (t) => {
