@@ -4,7 +4,7 @@ import type { Database } from './tables.ts';
 
 export type Db = Kysely<Database>;
 
-export type Purpose = 'write' | 'tail' | 'read' | 'handshake' | 'migrate';
+export type Purpose = 'write' | 'tail' | 'read' | 'handshake' | 'index' | 'migrate';
 
 export type ClientOptions = {
   url: string;
@@ -31,6 +31,8 @@ const purposes = {
   read: { max: 4, statement_timeout: 5_000, lock_timeout: 1_000, query_timeout: 6_000, connect: 2_000 },
   // Neither waits for an auditor's query, nor can a flood of handshakes keep the log waiting.
   handshake: { max: 2, statement_timeout: 3_000, lock_timeout: 1_000, query_timeout: 4_000, connect: 1_250 },
+  // What makes the index is nobody's to wait for; a block of it takes some 50 ms.
+  index: { max: 1, statement_timeout: 10_000, lock_timeout: 1_000, query_timeout: 11_000, connect: 2_000 },
   migrate: { max: 2, statement_timeout: 0, lock_timeout: 0, query_timeout: 0, connect: 2_000 },
 } as const satisfies Record<Purpose, object>;
 
@@ -83,6 +85,8 @@ export function openPool(options: ClientOptions): { db: Db; stats: () => PoolSta
       await client.query(
         `set statement_timeout = ${statement_timeout}; set lock_timeout = ${lock_timeout}; ` +
           `set default_transaction_isolation = 'read committed'; set idle_in_transaction_session_timeout = 10000; ` +
+          // A read that took several processes would take them from whoever writes.
+          `set max_parallel_workers_per_gather = 0; ` +
           // As it is, but never off, and so that it stays when somebody switches it off later.
           `select set_config('synchronous_commit',
              coalesce(nullif(current_setting('synchronous_commit'), 'off'), 'on'), false)`,

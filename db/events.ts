@@ -1,11 +1,12 @@
-import { type Kysely, sql } from 'kysely';
+import { sql } from 'kysely';
 import type { Filter } from '../src/core/filter.ts';
 import type { AuditEvent } from '../src/core/schemas.ts';
-import { patternOf } from '../src/core/search/case-folding.ts';
 import type { Instant } from '../src/core/timestamps.ts';
 import type { Db } from './client.ts';
+import { findSeqs, isIndexed, type Order, type SeqRange } from './search.ts';
 import { utc } from './sql.ts';
-import type { Database } from './tables.ts';
+
+export type { SeqRange } from './search.ts';
 
 const MIB = 1024 * 1024;
 /** A page ends early, never empty, when its messages and details weigh more than this. */
@@ -29,9 +30,6 @@ export type LogState = {
   fromSeq: number | undefined;
   toSeq: number | undefined;
 };
-
-/** A range of seq: `from` inclusive, `to` exclusive. */
-export type SeqRange = { from: number; to: number };
 
 export type Page = {
   events: AuditEvent[];
@@ -148,47 +146,31 @@ export async function readLogState(db: Db, filter: Pick<Filter, 'from' | 'to'> =
   };
 }
 
-/** The events of a range that match; the interval of the filter is not looked at, it is in the range. */
-function matching(db: Kysely<Database>, filter: Filter, range: SeqRange) {
-  const { action, user_id, involves } = filter;
-  let query = db.selectFrom('audit_event').where('seq', '>=', sql<string>`${range.from}`);
-  query = query.where('seq', '<', sql<string>`${range.to}`);
-  if (action !== undefined) query = query.where('action', '=', oneOf(action));
-  if (user_id !== undefined) query = query.where('user_id', '=', oneOf(user_id));
-  if (involves !== undefined) {
-    query = query.where((eb) => eb.or([eb('user_id', '=', involves), eb('target_user_id', '=', involves)]));
-  }
-  for (const name of ['target_user_id', 'room', 'session_id', 'ip'] as const) {
-    const value = filter[name];
-    if (value !== undefined) query = query.where(name, '=', value);
-  }
-  if (filter.q !== undefined) query = query.where(sql<boolean>`message collate "C" ~ ${patternOf(filter.q)}`);
-  return query;
-}
-
-/** One value compares directly, so that an index on (column, seq) gives the order as well. */
-const oneOf = (values: readonly string[]) =>
-  values.length === 1 ? sql<string>`${values[0]}` : sql<string>`any(${values}::text[])`;
-
 /**
  * One page of the events that match, in order. At most `limit` events, and fewer when they are heavy, but
  * never none while some match.
+ *
+ * @throws CodedError `too_slow`
  */
 export async function listEvents(
   db: Db,
   filter: Filter,
   range: SeqRange,
-  order: 'asc' | 'desc',
+  order: Order,
   limit: number,
 ): Promise<Page> {
+  let page = db.selectFrom('audit_event').selectAll().orderBy('seq', order);
+  if (isIndexed(filter)) {
+    const seqs = await findSeqs(db, filter, range, order, limit + 1);
+    if (seqs.length === 0) return { events: [], hasMore: false };
+    page = page.where('seq', '=', sql<string>`any(${seqs}::bigint[])`);
+  } else {
+    page = page.where('seq', '>=', sql<string>`${range.from}`).where('seq', '<', sql<string>`${range.to}`);
+    page = page.limit(limit + 1);
+  }
   const direction = sql.raw(order);
-  const page = matching(db, filter, range)
-    .selectAll()
-    .orderBy('seq', order)
-    .limit(limit + 1)
-    .as('page');
   const weighed = db
-    .selectFrom(page)
+    .selectFrom(page.as('page'))
     .selectAll()
     .select([
       sql<string>`sum(${weight}) over (order by seq ${direction}) - ${weight}`.as('bytes_before'),
@@ -212,16 +194,18 @@ export async function countEvents(
   filter: Filter,
   range: SeqRange,
 ): Promise<{ value: number; exact: boolean }> {
-  const { count } = await db
-    .selectFrom(
-      matching(db, filter, range)
-        .select(sql`1`.as('one'))
-        .limit(MAX_TOTAL + 1)
-        .as('some'),
-    )
-    .select(sql<string>`count(*)`.as('count'))
-    .executeTakeFirstOrThrow();
-  return { value: Math.min(Number(count), MAX_TOTAL), exact: Number(count) <= MAX_TOTAL };
+  const count = isIndexed(filter)
+    ? (await findSeqs(db, filter, range, 'desc', MAX_TOTAL + 1)).length
+    : await countRange(db, range, MAX_TOTAL + 1);
+  return { value: Math.min(count, MAX_TOTAL), exact: count <= MAX_TOTAL };
+}
+
+async function countRange(db: Db, { from, to }: SeqRange, most: number): Promise<number> {
+  const { rows } = await sql<{ count: string }>`
+    select count(*) from (
+      select from public.audit_event where seq >= ${from} and seq < ${to} limit ${most}
+    ) counted`.execute(db);
+  return Number(rows[0]?.count ?? 0);
 }
 
 /** One event, or undefined when there is none of this number. */

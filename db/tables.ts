@@ -72,6 +72,21 @@ export type ChatBanTable = {
 
 export type ChatKickTable = { session_id: string; kicked_seq: Bigint };
 
+export type AuditIndexTable = { only_row: boolean; next_block: number };
+
+export type AuditPostingTable = {
+  block: number;
+  count: number;
+  field: number;
+  actions: Bigint;
+  rooms: Bigint;
+  value: string;
+  list: Buffer;
+};
+
+/** `bits` reads as text of 0 and 1. */
+export type AuditGramTable = { block: number; part: number; bits: string };
+
 export type Database = {
   audit_log: AuditLogTable;
   audit_writer: AuditWriterTable;
@@ -81,4 +96,7 @@ export type Database = {
   chat_session_room: ChatSessionRoomTable;
   chat_ban: ChatBanTable;
   chat_kick: ChatKickTable;
+  audit_index: AuditIndexTable;
+  audit_posting: AuditPostingTable;
+  audit_gram: AuditGramTable;
 };

@@ -25,11 +25,13 @@ export type DatabaseHandle = {
   read: Db;
   /** For what a handshake has to ask. */
   handshake: Db;
+  /** For what makes the index of the log. */
+  index: Db;
   facts: DatabaseFacts;
   /** Opens a connection that hears and tells other instances how far the log has come; to be closed by the caller. */
   notifications: (onHint: NotificationsOptions['onHint']) => Notifications;
   /** The connections, by purpose. */
-  pools: () => Record<'write' | 'tail' | 'read' | 'handshake', PoolStats>;
+  pools: () => Record<'write' | 'tail' | 'read' | 'handshake' | 'index', PoolStats>;
 };
 
 declare module 'fastify' {
@@ -64,11 +66,12 @@ export default fp(
       tail: openPool(settings('tail')),
       read: openPool(settings('read')),
       handshake: openPool(settings('handshake')),
+      index: openPool(settings('index')),
     };
-    const [write, tail, read, handshake] = [pools.write.db, pools.tail.db, pools.read.db, pools.handshake.db];
+    const { write, tail, read, handshake, index } = pools;
     fastify.addHook('onClose', async () => {
       closing = true;
-      const closed = Promise.all([write, tail, read, handshake].map((db) => db.destroy()));
+      const closed = Promise.all(Object.values(pools).map(({ db }) => db.destroy()));
       // A database that does not answer must not hold up the end of the process.
       await Promise.race([closed, delay(CLOSE_MS, undefined, { ref: false })]);
       await embedded?.stop();
@@ -76,7 +79,7 @@ export default fp(
 
     async function prepare(): Promise<DatabaseFacts> {
       // Before anything is changed in a database that is then refused.
-      const facts = await checkDatabase(write);
+      const facts = await checkDatabase(write.db);
       const patient = createClient(settings('migrate'));
       try {
         const applied = await migrate(patient);
@@ -92,18 +95,20 @@ export default fp(
       throw new SetupError(`The database cannot be used: ${error.message}. Check DATABASE_URL.`, error);
     });
     fastify.decorate('database', {
-      write,
-      tail,
-      read,
-      handshake,
+      write: write.db,
+      tail: tail.db,
+      read: read.db,
+      handshake: handshake.db,
+      index: index.db,
       facts,
       notifications: (onHint) =>
         new Notifications({ url: url ?? embedded?.url ?? '', applicationName, onHint, onError }),
       pools: () => ({
-        write: pools.write.stats(),
-        tail: pools.tail.stats(),
-        read: pools.read.stats(),
-        handshake: pools.handshake.stats(),
+        write: write.stats(),
+        tail: tail.stats(),
+        read: read.stats(),
+        handshake: handshake.stats(),
+        index: index.stats(),
       }),
     });
   },

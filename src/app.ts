@@ -15,6 +15,7 @@ import metrics from '../plugins/metrics/index.ts';
 import moderation from '../plugins/moderation.ts';
 import openapi from '../plugins/openapi.ts';
 import refusals from '../plugins/refusals.ts';
+import searchIndex from '../plugins/search-index.ts';
 import tail from '../plugins/tail.ts';
 import tls from '../plugins/tls.ts';
 import validation from '../plugins/validation.ts';
@@ -136,6 +137,7 @@ async function registerAll(
   await app.register(refusals);
   await app.register(limits, { limits: config.limits });
   await app.register(chat, { limits: config.limits });
+  await app.register(searchIndex);
   await app.register(auditRoutes);
   await app.register(exportRoutes);
   await app.register(sessionRoutes);

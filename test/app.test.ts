@@ -20,6 +20,7 @@ const OURS = [
   'refusals',
   'limits',
   'chat',
+  'search-index',
   'audit-routes',
   'export-routes',
   'session-routes',

@@ -53,6 +53,7 @@ const elsewhere: Record<string, string> = {
   'mv data/postgres data/postgres-old': 'the same',
   'npm run bench': 'test/bench/bench.test.ts, in small',
   'npm run bench -- --only write --arms minutebook,seed --connections 50 --rounds 3': 'the same',
+  'npm run seed -- --events 1000000': 'test/bench/seed.test.ts, in small',
   'cp -a data "data-$(date +%F)"': 'a copy of a folder',
   'curl -s "http://127.0.0.1:3000/bans/mallory" -X PUT -H "Authorization: Bearer ..." \\':
     'the same request is made in test/routes/moderation.test.ts',

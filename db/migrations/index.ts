@@ -3,6 +3,7 @@ import * as auditLog from './0001_audit_log.ts';
 import * as instances from './0002_instances.ts';
 import * as tickets from './0003_tickets.ts';
 import * as moderation from './0004_moderation.ts';
+import * as searchIndex from './0005_search_index.ts';
 
 /** Every migration, by name; applied in the order of the names. Forward only: a back-up is the way back. */
 export const migrations: Record<string, Migration> = {
@@ -10,4 +11,5 @@ export const migrations: Record<string, Migration> = {
   '0002_instances': instances,
   '0003_tickets': tickets,
   '0004_moderation': moderation,
+  '0005_search_index': searchIndex,
 };

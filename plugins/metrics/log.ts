@@ -134,6 +134,11 @@ export function measureLog(fastify: FastifyInstance, instruments: Instruments): 
     'How long ago the database last answered the tail, which asks twice a second.',
     () => seconds(tail.readAgeMs),
   );
+  instruments.gauge(
+    'minutebook_index_lag_events',
+    'Events that are not indexed yet, at most 30 s ago: fewer than 16,384 where all is well, and read as they are.',
+    () => (size.value === undefined ? undefined : size.value.nextSeq - size.value.indexedTo),
+  );
   instruments.gauge('minutebook_tail_subscriptions', 'Followers of the log.', () => tail.subscriptions);
 
   // ---- how much there is

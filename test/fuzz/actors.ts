@@ -1,9 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Random } from '../../bench/seed/random.ts';
 import { closeOf, frameOf, OPCODES } from '../support/frame-bytes.ts';
 import { handshakeOf, RawClient } from '../support/raw-client.ts';
 import { goodFrame, requestOf } from './corpus.ts';
 import { mutate } from './mutate.ts';
-import type { Random } from './random.ts';
 import type { Tally } from './tally.ts';
 
 /** What all actors share. */

@@ -1,4 +1,4 @@
-import type { Random } from './random.ts';
+import type { Random } from '../../bench/seed/random.ts';
 
 /** Frames that are good. */
 const frames = [

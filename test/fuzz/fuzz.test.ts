@@ -1,4 +1,5 @@
 import { test } from 'tap';
+import { Random } from '../../bench/seed/random.ts';
 import { build } from '../support/app.ts';
 import { connect, until } from '../support/client.ts';
 import { thrownBy } from '../support/log.ts';
@@ -6,7 +7,6 @@ import { query } from '../support/postgres.ts';
 import { checkLog } from './log-checks.ts';
 import { mutate } from './mutate.ts';
 import { readOptions, UsageError } from './options.ts';
-import { Random } from './random.ts';
 
 test('the same seed makes the same traffic, and another seed another', async (t) => {
   const made = (seed: number): string[] => {

@@ -1,4 +1,4 @@
-import type { Random } from './random.ts';
+import type { Random } from '../../bench/seed/random.ts';
 
 /** Bytes that somebody once got wrong: ends of ranges, delimiters, halves of characters. */
 const interesting = [

@@ -2,12 +2,12 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { openPostgres } from '../../bench/postgres.ts';
+import { Random } from '../../bench/seed/random.ts';
 import { tokenFor } from '../support/token.ts';
 import { actors, type Stage } from './actors.ts';
 import { invite } from './guest.ts';
 import { checkLog, type LogFacts } from './log-checks.ts';
 import type { Options } from './options.ts';
-import { Random } from './random.ts';
 import { Tally } from './tally.ts';
 import { type Holdings, startTarget, type Target } from './target.ts';
 

@@ -25,8 +25,8 @@ test('the numbers move with what happens, and agree with the log itself', async 
   t.equal(before.value('minutebook_sessions_open'), 0);
   t.equal(
     before.value('minutebook_tail_subscriptions'),
-    3,
-    'the chat, moderation, and the memory of how far the log was seen',
+    4,
+    'the chat, moderation, the index, and the memory of how far the log was seen',
   );
   t.equal(before.value('minutebook_log_writable'), 1);
 
@@ -104,7 +104,7 @@ test('the size of the log is what Postgres says, and is not asked for at every s
   const [sizes] = await query<{ bytes: string }>(
     databaseUrl,
     `select sum(pg_total_relation_size(oid)) as bytes from pg_class
-     where relkind = 'r' and (relname = 'audit_batch' or relname like 'audit_event_%')`,
+     where relkind = 'r' and (relname in ('audit_batch', 'audit_posting', 'audit_gram') or relname like 'audit_event_%')`,
   );
   t.equal((await scrape(server)).value('minutebook_log_bytes'), Number(sizes?.bytes));
   let asked = false;
@@ -138,7 +138,7 @@ test('no name, text, address or session of anybody is in a scrape, and labels co
     action: actionNames,
     code: Object.keys(errorCodes),
     kind: appendFailures,
-    purpose: ['write', 'tail', 'read', 'handshake'],
+    purpose: ['write', 'tail', 'read', 'handshake', 'index'],
     state: ['idle', 'busy'],
     version: [version],
     node: [process.version],

@@ -1,0 +1,52 @@
+import { sql } from 'kysely';
+import { BlockBuilder, type BlockIndex } from '../src/core/search/block.ts';
+import type { Db } from './client.ts';
+import { eventsFrom, readNextSeq } from './events.ts';
+
+const PAGE = 500;
+
+/** The first block that is not indexed. */
+export async function readNextBlock(db: Db): Promise<number> {
+  const row = await db.selectFrom('audit_index').select('next_block').executeTakeFirstOrThrow();
+  return row.next_block;
+}
+
+/** Whether this instance is the one that has been there longest, of those whose lease holds. */
+export async function isEldest(db: Db, instance: string): Promise<boolean> {
+  const { rows } = await sql<{ id: string }>`
+    select id from public.audit_writer where lease_until > clock_timestamp() order by term limit 1`.execute(
+    db,
+  );
+  return rows[0]?.id === instance;
+}
+
+/** Adds what a block still lacks before one of its events, from the log. */
+export async function fillBlock(db: Db, builder: BlockBuilder, until: number): Promise<void> {
+  for (let next = builder.from; next < until; ) {
+    const events = await eventsFrom(db, next, Math.min(PAGE, until - next));
+    // What retention has dropped is in no index.
+    if (events.length === 0 || (events[0]?.seq ?? until) >= until) return;
+    for (const event of events) if (event.seq < until) builder.add(event);
+    next = (events.at(-1)?.seq ?? until) + 1;
+  }
+}
+
+/** Writes the index of a whole block. False: it is there already, or not the next one. */
+export async function writeBlock(
+  db: Db,
+  { block, fields, values, counts, actions, rooms, lists, grams }: BlockIndex,
+): Promise<boolean> {
+  const { rows } = await sql<{ done: boolean }>`
+    select public.audit_index_block(${block}, ${fields}::smallint[], ${values}, ${counts}::integer[],
+      ${actions}::bigint[], ${rooms}::bigint[], ${lists}, ${grams}) as done`.execute(db);
+  return rows[0]?.done ?? false;
+}
+
+/** Indexes the next block from the log alone. @returns false when the next one is not whole yet */
+export async function indexNext(db: Db): Promise<boolean> {
+  const builder = new BlockBuilder(await readNextBlock(db));
+  if ((await readNextSeq(db)) < builder.to) return false;
+  await fillBlock(db, builder, builder.to);
+  await writeBlock(db, builder.finish());
+  return true;
+}

@@ -1,0 +1,91 @@
+/** How many events are indexed together. A position among them fits in 16 bits, and all of them in 2 KiB of bits. */
+export const BLOCK_SIZE = 16_384;
+
+const WORDS = BLOCK_SIZE / 32;
+/** A longer list of positions would take more room than a bit for each event of the block. */
+const MAX_LISTED = BLOCK_SIZE / 16;
+
+/** The bytes of a posting list of so many positions. */
+export const listBytes = (count: number): number => (count > MAX_LISTED ? BLOCK_SIZE / 8 : 2 * count);
+
+/** A set of positions in a block, from 0 to `BLOCK_SIZE - 1`. */
+export class Offsets {
+  readonly #words = new Uint32Array(WORDS);
+
+  /** All of a block from one position to before another. */
+  static range(from: number, to: number): Offsets {
+    const offsets = new Offsets();
+    for (let at = Math.max(0, from); at < Math.min(BLOCK_SIZE, to); at += 1) {
+      // Whole words at a time, where they are.
+      if (at % 32 === 0 && at + 32 <= to) {
+        offsets.#words[at >> 5] = 0xffff_ffff;
+        at += 31;
+      } else {
+        offsets.add(at);
+      }
+    }
+    return offsets;
+  }
+
+  get count(): number {
+    let count = 0;
+    for (const word of this.#words) count += ones(word);
+    return count;
+  }
+
+  add(offset: number): void {
+    this.#words[offset >> 5] = (this.#words[offset >> 5] ?? 0) | (1 << (offset & 31));
+  }
+
+  /** Adds those of a posting list as `encodeList` wrote it. */
+  addList(list: Buffer): void {
+    if (list.length === BLOCK_SIZE / 8) {
+      for (let word = 0; word < WORDS; word += 1) {
+        this.#words[word] = (this.#words[word] ?? 0) | list.readUInt32LE(4 * word);
+      }
+      return;
+    }
+    for (let at = 0; at < list.length; at += 2) this.add(list.readUInt16LE(at));
+  }
+
+  /** Keeps what is in the other set as well. */
+  keep(other: Offsets): void {
+    for (let word = 0; word < WORDS; word += 1) {
+      this.#words[word] = (this.#words[word] ?? 0) & (other.#words[word] ?? 0);
+    }
+  }
+
+  /** The positions, in rising order. */
+  *[Symbol.iterator](): Generator<number> {
+    for (let at = 0; at < WORDS; at += 1) {
+      let word = this.#words[at] ?? 0;
+      while (word !== 0) {
+        const lowest = word & -word;
+        yield 32 * at + 31 - Math.clz32(lowest);
+        word ^= lowest;
+      }
+    }
+  }
+
+  toArray(): number[] {
+    return [...this];
+  }
+}
+
+/** Writes rising positions: two bytes each, or a bit for each event of the block where that is shorter. */
+export function encodeList(offsets: Uint16Array, into: Buffer, at: number): void {
+  if (offsets.length <= MAX_LISTED) {
+    for (const [n, offset] of offsets.entries()) into.writeUInt16LE(offset, at + 2 * n);
+    return;
+  }
+  for (const offset of offsets) {
+    const byte = at + (offset >> 3);
+    into[byte] = (into[byte] ?? 0) | (1 << (offset & 7));
+  }
+}
+
+function ones(word: number): number {
+  let bits = word - ((word >>> 1) & 0x5555_5555);
+  bits = (bits & 0x3333_3333) + ((bits >>> 2) & 0x3333_3333);
+  return Math.imul((bits + (bits >>> 4)) & 0x0f0f_0f0f, 0x0101_0101) >>> 24;
+}
