@@ -9,6 +9,7 @@ export async function read<T>(work: Promise<T>): Promise<T> {
   try {
     return await work;
   } catch (cause) {
+    if (cause instanceof CodedError) throw cause;
     // 57014: the server ended the statement.
     if ((cause as { code?: string }).code === '57014') {
       throw new CodedError('too_slow', 'This query takes too long; narrow it by time, room or user.', {

@@ -43,6 +43,14 @@ declare module 'fastify' {
 const tooMany = (message: string, retryAfter: number): CodedError =>
   new CodedError('rate_limited', message, { retryAfter });
 
+/** Tells how things stand with the quota that a request was counted against, if any. */
+export function tellQuota({ quota: counted }: FastifyRequest, reply: FastifyReply): void {
+  // Undefined where routes were registered before this plugin.
+  if (!counted) return;
+  const { quota, standing } = counted;
+  reply.header('ratelimit-policy', quota.policyField).header('ratelimit', quota.limitField(standing));
+}
+
 /** Counts what users and addresses do and have open, and refuses what is too much before it costs anything. */
 export default fp(
   async function limitsPlugin(fastify: FastifyInstance, { limits: bounds }: LimitsOptions) {
@@ -98,12 +106,7 @@ export default fp(
       if (request.ws) admitSocket(principal, request);
       else count(queries, principal.userId, request, 'Too many requests; Retry-After says when to go on.');
     });
-    fastify.addHook('onSend', async ({ quota: counted }, reply) => {
-      // Undefined where routes were registered before this plugin.
-      if (!counted) return;
-      const { quota, standing } = counted;
-      reply.header('ratelimit-policy', quota.policyField).header('ratelimit', quota.limitField(standing));
-    });
+    fastify.addHook('onSend', async (request, reply) => tellQuota(request, reply));
 
     fastify.decorate('limits', {
       takeFrame: (userId, now) => frames.take(userId, now),

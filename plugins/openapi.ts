@@ -2,6 +2,7 @@ import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance } from 'fastify';
 import fp from 'fastify-plugin';
+import { StreamEnded, StreamOpened, StreamReset } from '../src/core/event-stream.ts';
 import { AuditEvent, AuditPage, Problem } from '../src/core/schemas.ts';
 import { DOCS_POLICY } from '../src/core/security-headers.ts';
 
@@ -10,7 +11,7 @@ export type OpenapiOptions = { version: string };
 const description = `Administrators read the audit log of a WebSocket chat server here.
 
 Nothing is delivered to a chat before its event is durably on record, \`seq\` has no gaps and is the order of
-the commits, and whoever reads the log is recorded in it (\`AUDIT_READ\`).
+the commits, and whoever reads the log is recorded in it (\`AUDIT_READ\`, \`AUDIT_STREAMED\`).
 
 Chat itself speaks WebSocket at \`/ws\`; its frames are described in docs/websocket.md.`;
 
@@ -32,7 +33,8 @@ function markOptionalBodies(paths: Record<string, Operations>): void {
 /** OpenAPI 3.1 made from the schemas of the routes, and Swagger UI over it. */
 export default fp(
   async function openapi(fastify: FastifyInstance, { version }: OpenapiOptions) {
-    for (const schema of [AuditEvent, AuditPage, Problem]) fastify.addSchema(schema);
+    const schemas = [AuditEvent, AuditPage, StreamOpened, StreamReset, StreamEnded, Problem];
+    for (const schema of schemas) fastify.addSchema(schema);
     await fastify.register(swagger, {
       openapi: {
         openapi: '3.1.0',

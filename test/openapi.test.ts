@@ -29,6 +29,7 @@ test('every operation is described, with all its errors', async (t) => {
     '/audit',
     '/audit/actions',
     '/audit/me',
+    '/audit/stream',
     '/audit/{seq}',
     '/bans',
     '/bans/{user_id}',

@@ -28,6 +28,11 @@ export type Auth = {
   development: boolean;
   /** A hook that lets only bearers of a scope pass: 401 without a valid token, 403 without the scope. */
   requireScope: (scope: Scope) => onRequestAsyncHookHandler;
+  /**
+   * Looks again whether whoever was let in with a token still would be, guards left aside: whether it has expired, or
+   * its key was withdrawn. @throws CodedError
+   */
+  recheck: (request: FastifyRequest, scope: Scope) => Promise<void>;
   /** A hook that lets only pages of allowed origins pass, and whoever is no page. */
   requireOrigin: onRequestAsyncHookHandler;
   /** Who wants to open a WebSocket. @throws CodedError */
@@ -100,10 +105,14 @@ export default fp(
       );
     }
 
+    function checkScope({ scopes }: Principal, scope: Scope): void {
+      if (!scopes.has(scope)) throw new CodedError('forbidden', `This needs the scope “${scope}”.`);
+    }
+
     /** Lets in whoever has the scope and whom no guard refuses. */
     async function admit(principal: Principal, scope: Scope, request: FastifyRequest): Promise<Principal> {
       request.principal = principal;
-      if (!principal.scopes.has(scope)) throw new CodedError('forbidden', `This needs the scope “${scope}”.`);
+      checkScope(principal, scope);
       for (const guard of guards) await guard(principal, request);
       return principal;
     }
@@ -143,6 +152,7 @@ export default fp(
       requireScope: (scope) => async (request) => {
         await admit(await authenticate(request), scope, request);
       },
+      recheck: async (request, scope) => checkScope(await authenticate(request), scope),
       requireOrigin: async (request) => checkOrigin(request),
       addGuard: (guard) => guards.push(guard),
       authenticateSocket: async (request, developmentUser) => {

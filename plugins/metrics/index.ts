@@ -29,6 +29,6 @@ export default fp(
   },
   {
     name: 'metrics',
-    dependencies: ['database', 'disk', 'durability', 'audit', 'tail', 'websocket', 'refusals'],
+    dependencies: ['database', 'disk', 'durability', 'audit', 'tail', 'websocket', 'refusals', 'streams'],
   },
 );

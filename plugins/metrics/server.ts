@@ -3,7 +3,7 @@ import type { Instruments } from './instruments.ts';
 
 /** The numbers of everything around the log: sockets, refusals, connections to the database, and what runs. */
 export function measureServer(fastify: FastifyInstance, instruments: Instruments, version: string): void {
-  const { audit, database, disk, refusalCounts, socketStats, traffic } = fastify;
+  const { audit, database, disk, refusalCounts, socketStats, streams, traffic } = fastify;
 
   instruments.gauges(
     'minutebook_build_info',
@@ -33,6 +33,16 @@ export function measureServer(fastify: FastifyInstance, instruments: Instruments
     'minutebook_socket_sent_bytes_total',
     'Bytes sent through WebSocket connections.',
     () => socketStats().bytesSent,
+  );
+  instruments.gauge(
+    'minutebook_streams_open',
+    'Live streams of the log, those that are being opened included.',
+    () => streams.stats().open,
+  );
+  instruments.counter(
+    'minutebook_streams_too_slow_total',
+    'Live streams that were ended because their readers took nothing for too long.',
+    () => streams.stats().tooSlow,
   );
   instruments.counters(
     'minutebook_refusals_total',

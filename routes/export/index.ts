@@ -6,7 +6,9 @@ import { readLogState } from '../../db/events.ts';
 import { read } from '../../db/read.ts';
 import { problems } from '../../plugins/errors.ts';
 import { addressOf } from '../../plugins/refusals.ts';
-import { CodedError } from '../../src/core/errors.ts';
+import type { DetailsOf } from '../../src/core/actions.ts';
+import { CodedError, OutcomeUnknownError } from '../../src/core/errors.ts';
+import type { Draft } from '../../src/core/events.ts';
 import { type ExportFormat, ExportWriter } from '../../src/core/export.ts';
 import { resumed } from '../../src/core/export-walk.ts';
 import { checkInterval, parseFilter } from '../../src/core/filter.ts';
@@ -16,6 +18,10 @@ import { wholeRange } from '../audit/page.ts';
 import { exportPages } from './pages.ts';
 import { ExportRun } from './run.ts';
 
+type Details = DetailsOf<'AUDIT_EXPORTED'>;
+/** What runs, and whose it is. */
+type Entry = { run: ExportRun; request: FastifyRequest; userId: string };
+
 /** How long a client may take nothing before its export is ended. */
 const STALL_MS = 60_000;
 /** Exports at a time of one user, and of all together: of the four connections that read, one is left to others. */
@@ -23,6 +29,8 @@ const MAX_OF_USER = 2;
 const MAX_OF_ALL = 3;
 /** What is said to who comes beyond, in seconds: nobody knows how long an export takes. */
 const RETRY_SECONDS = 10;
+/** How often tokens are verified again. One that is found good is then known for 10 s. */
+const RECHECK_MS = 5_000;
 /** How long the end of the server waits until it is on record how the exports ended. */
 const CLOSE_MS = 500;
 
@@ -97,8 +105,7 @@ export default fp(
 
     const open = new OpenCounts(MAX_OF_USER);
     let openOfAll = 0;
-    /** What runs, and whose it is. */
-    const runs = new Map<ExportRun, string>();
+    const entries = new Set<Entry>();
     /** The records of ends, until they are made. */
     const ends = new Set<Promise<unknown>>();
 
@@ -135,9 +142,12 @@ export default fp(
       if (principal === null) throw new Error('nobody asks');
       const filter = parseFilter(query);
       const run = new ExportRun({ response: reply.raw, expiresAt: principal.expiresAt, stallMs: STALL_MS });
+      // Asked now: a connection that is closed no longer tells.
+      const ip = addressOf(request);
       // From here on, for their right may end while the first page is read.
-      runs.set(run, principal.userId);
-      void run.ended.then(() => runs.delete(run));
+      const entry = { run, request, userId: principal.userId };
+      entries.add(entry);
+      void run.ended.then(() => entries.delete(entry));
 
       const state = await read(readLogState(database.read, filter));
       checkInterval(state.from, state.to);
@@ -151,43 +161,62 @@ export default fp(
       const pages = exportPages(database.read, filter, state, range);
       const first = await pages.next();
       run.check();
-      const draft = {
+      const writer = new ExportWriter(format);
+      const record = (how: Pick<Details, 'phase' | 'started_seq' | 'rows' | 'outcome'>): Draft => ({
         action: 'AUDIT_EXPORTED',
         user_id: principal.userId,
-        ip: addressOf(request),
-      } as const;
-      const details = {
-        format,
-        filters: query as Record<string, string | string[]>,
-        from_seq: range.from,
-        to_seq: range.to,
+        ip,
+        details: {
+          format,
+          filters: query as Record<string, string | string[]>,
+          from_seq: range.from,
+          to_seq: range.to,
+          ...how,
+        },
+      });
+      const recordEnd = (started_seq: number): void => {
+        const end = run.ended
+          .then((outcome) =>
+            audit.recordSurely(record({ phase: 'ended', started_seq, rows: writer.count, outcome })),
+          )
+          // The process ends, or its place in the log is lost; the INSTANCE_LOST that follows stands for it.
+          .catch(() => {})
+          .finally(() => ends.delete(end));
+        ends.add(end);
       };
-      const started = await audit.record({ ...draft, details });
-      const writer = new ExportWriter(format);
-      const end = run.ended
-        .then((outcome) => {
-          const how = { started_seq: started.seq, rows: writer.count, outcome };
-          return audit.recordSurely({ ...draft, details: { ...details, ...how } });
-        })
-        .catch((error: Error) =>
-          request.log.warn({ err: error }, 'how an export ended could not be recorded'),
-        )
-        .finally(() => ends.delete(end));
-      ends.add(end);
+      const { seq } = await audit.record(record({ phase: 'started' })).catch((error: unknown) => {
+        // It may be on record after all; then so is its end.
+        if (error instanceof OutcomeUnknownError)
+          error.settled.then(
+            (late) => recordEnd(late.seq),
+            () => {},
+          );
+        throw error;
+      });
+      recordEnd(seq);
       run.check();
       return reply.send(run.body(writer, resumed(first, pages)));
     }
 
     function stopAll(outcome: 'failed' | 'shutdown'): void {
-      for (const run of runs.keys()) run.stop(outcome);
+      for (const { run } of entries) run.stop(outcome);
     }
     moderation.onBanned((userId) => {
-      for (const [run, whose] of runs) if (whose === userId) run.stop('denied');
+      for (const { run, userId: whose } of entries) if (whose === userId) run.stop('denied');
     });
     audit.onLost(() => stopAll('failed'));
     audit.onNewEpoch(() => stopAll('failed'));
+    const recheck = setInterval(() => {
+      for (const { run, request } of entries) {
+        auth.recheck(request, 'audit:read').catch(({ code }: CodedError) => {
+          // Of a token whose key cannot be looked up now nothing new is known.
+          if (code !== 'keys_unavailable') run.stop('denied');
+        });
+      }
+    }, RECHECK_MS);
     // While the log still takes their ends. They themselves are not waited for.
     fastify.addHook('preClose', async () => {
+      clearInterval(recheck);
       stopAll('shutdown');
       await Promise.race([Promise.all(ends), delay(CLOSE_MS, undefined, { ref: false })]);
     });

@@ -20,10 +20,6 @@ const Sources = Type.Optional(
   }),
 );
 
-const Filters = Type.Record(Type.String(), Type.Union([Type.String(), Type.Array(Type.String())]), {
-  description: 'The filters as given.',
-});
-
 const Refusal = Type.Object({ code: Code, count: Count, since: Since, sources: Sources });
 const HttpRefusal = Type.Object({
   code: Code,
@@ -32,6 +28,23 @@ const HttpRefusal = Type.Object({
   sources: Sources,
   method: Type.String({ description: '`*` where it could not be read, or sources are counted together.' }),
   route: Type.String({ description: 'The route as registered, or `*` where none matched.' }),
+});
+
+/** Why a live stream ended. */
+export const streamEndReasons = [
+  'to',
+  'client_gone',
+  'too_slow',
+  'token_expired',
+  'token_withdrawn',
+  'banned',
+  'shutting_down',
+  'failed',
+] as const;
+export type StreamEndReason = (typeof streamEndReasons)[number];
+
+const Filters = Type.Record(Type.String(), Type.Union([Type.String(), Type.Array(Type.String())]), {
+  description: 'The filters as given.',
 });
 
 /** What an action means and what its `details` carry. */
@@ -75,12 +88,33 @@ export const actions = {
       rows: Type.Integer({ minimum: 0, description: 'How many events the answer holds.' }),
     }),
   },
-  AUDIT_STREAMED: { description: 'Somebody followed the log live.', details: Empty },
-  AUDIT_EXPORTED: {
-    description:
-      'Somebody exports from the log: recorded before the first byte, and again when it has ended. One without an end ' +
-      'was cut by the end of its instance.',
+  AUDIT_STREAMED: {
+    description: 'Somebody followed the log live: once when it began, once when it was over.',
     details: Type.Object({
+      phase: Type.Enum(['opened', 'ended'], {
+        type: 'string',
+        description: '`opened`: before the first byte. One that its process took along has no `ended`.',
+      }),
+      filters: Filters,
+      from_seq: Type.Integer({ minimum: 0, description: 'The first number that was looked at.' }),
+      opened_seq: Type.Optional(
+        Type.Integer({ minimum: 0, description: 'Only `ended`: the seq of its `opened`.' }),
+      ),
+      rows: Type.Optional(
+        Type.Integer({ minimum: 0, description: 'Only `ended`: how many events were sent.' }),
+      ),
+      reason: Type.Optional(
+        Type.Enum([...streamEndReasons], { type: 'string', description: 'Only `ended`: why.' }),
+      ),
+    }),
+  },
+  AUDIT_EXPORTED: {
+    description: 'Somebody exported from the log: once when it began, once when it was over.',
+    details: Type.Object({
+      phase: Type.Enum(['started', 'ended'], {
+        type: 'string',
+        description: '`started`: before the first byte. One that its process took along has no `ended`.',
+      }),
       format: Type.Enum(exportFormats, { type: 'string' }),
       filters: Filters,
       from_seq: Type.Integer({ minimum: 0, description: 'Where the export starts, inclusive.' }),
@@ -89,20 +123,20 @@ export const actions = {
         description: 'Where it ends, exclusive: at most the head at its start.',
       }),
       started_seq: Type.Optional(
-        Type.Integer({ minimum: 0, description: 'At its end: the seq of the event of its start.' }),
+        Type.Integer({ minimum: 0, description: 'Only `ended`: the seq of its `started`.' }),
       ),
       rows: Type.Optional(
         Type.Integer({
           minimum: 0,
-          description: 'At its end: how many events were sent. Of a cut export, at most these arrived.',
+          description: 'Only `ended`: how many events were sent. Of a cut export, at most these arrived.',
         }),
       ),
       outcome: Type.Optional(
         Type.Enum(exportOutcomes, {
           type: 'string',
           description:
-            'At its end: `complete`; `client_gone`; `stalled`: the client took nothing for too long; `denied`: its ' +
-            'token expired, or its user was banned; `failed`: the log could not be read on; `shutdown`.',
+            'Only `ended`: `complete`; `client_gone`; `stalled`: the client took nothing for too long; `denied`: its ' +
+            'token expired or was withdrawn, or its user was banned; `failed`: the log could not be read on; `shutdown`.',
         }),
       ),
     }),

@@ -189,6 +189,23 @@ export const ExportQuery = Type.Object(
 );
 export type ExportQuery = Static<typeof ExportQuery>;
 
+/** The filters, and where to go on. */
+export const StreamQuery = Type.Object(
+  {
+    ...filterProperties,
+    after: Type.Optional(
+      Type.String({
+        description:
+          'The last `id` that was received: goes on after it. For clients that cannot send `Last-Event-ID`, which ' +
+          'wins. A `from` that is a span back is then left out of account: the id says where to go on.',
+        examples: ['3f0e2c9a-6a0b-4d5b-9a57-0a2f4f3c7a11:1042'],
+      }),
+    ),
+  },
+  { additionalProperties: false },
+);
+export type StreamQuery = Static<typeof StreamQuery>;
+
 export const AuditPage = Type.Object(
   {
     data: Type.Array(Type.Unsafe<AuditEvent>(Type.Ref('AuditEvent'))),

@@ -25,8 +25,8 @@ test('the numbers move with what happens, and agree with the log itself', async 
   t.equal(before.value('minutebook_sessions_open'), 0);
   t.equal(
     before.value('minutebook_tail_subscriptions'),
-    4,
-    'the chat, moderation, the index, and the memory of how far the log was seen',
+    5,
+    'the chat, moderation, the index, the live streams, and the memory of how far the log was seen',
   );
   t.equal(before.value('minutebook_log_writable'), 1);
 

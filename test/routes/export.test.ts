@@ -189,8 +189,20 @@ test('an export is on record before its first byte, and again at its end, with w
   const [start, end] = await server.events('action=AUDIT_EXPORTED');
   const filters = { action: ['MESSAGE_SENT'], user_id: ['alice'] };
   t.match(start, { user_id: 'auditor', ip: '127.0.0.1' });
-  t.strictSame(start?.details, { format: 'ndjson', filters, from_seq: 0, to_seq: start?.seq });
-  t.strictSame(end?.details, { ...start?.details, started_seq: start?.seq, rows: 2, outcome: 'complete' });
+  t.strictSame(start?.details, {
+    phase: 'started',
+    format: 'ndjson',
+    filters,
+    from_seq: 0,
+    to_seq: start?.seq,
+  });
+  t.strictSame(end?.details, {
+    ...start?.details,
+    phase: 'ended',
+    started_seq: start?.seq,
+    rows: 2,
+    outcome: 'complete',
+  });
 });
 
 test('the headers name a file that nobody stores on the way; HEAD gives them and reads nothing', async (t) => {

@@ -1,0 +1,211 @@
+import type { Page, SeqRange } from '../../db/events.ts';
+import type { StreamEndReason } from '../../src/core/actions.ts';
+import { CodedError } from '../../src/core/errors.ts';
+import {
+  auditBlock,
+  endBlock,
+  heartbeatBlock,
+  openBlock,
+  type Position,
+  resetBlock,
+  type Start,
+} from '../../src/core/event-stream.ts';
+import type { AuditEvent } from '../../src/core/schemas.ts';
+import type { Matcher } from '../../src/core/search/matcher.ts';
+import type { Feed, Follower } from './feed.ts';
+import type { Output } from './output.ts';
+
+const MIB = 1024 * 1024;
+/** Who follows live and has more than this waiting reads from the database, at their own pace. */
+const MAX_QUEUED_BYTES = MIB;
+/** A range that takes too long to search is searched in parts; this is the smallest of them. */
+const MIN_WINDOW = 1_000;
+const NARROWING = 16;
+
+export type ReaderOptions = {
+  matcher: Matcher;
+  feed: Feed;
+  /** A page of the events in a range that match, oldest first. @throws CodedError */
+  readPage: (range: SeqRange) => Promise<Page>;
+  /** The log could not be read, and the stream has ended because of it. */
+  onFault: (error: unknown) => void;
+};
+
+/** Where a stream starts, and where it stops. */
+export type Course = Start & {
+  epoch: string;
+  firstSeq: number;
+  /** The interval as resolved, in the log's text form; undefined where it has no bound. */
+  from: string | undefined;
+  to: string | undefined;
+  /** The first seq at or after `to`, if there is one already. */
+  toSeq: number | undefined;
+};
+
+/**
+ * One live stream. It is in one of these states, and `end` leads from each of them to the last:
+ * - opening: until `follow`
+ * - catching up: reads pages of the database, up to what the feed has handed on, and waits for the reader after
+ *   each block that fills its way
+ * - live: follows the feed; one that has too much waiting goes back to catching up, where it left off
+ * - over
+ */
+export class Reader implements Follower {
+  readonly matcher: Matcher;
+  /** Events written so far. */
+  rows = 0;
+  readonly #options: ReaderOptions;
+  readonly #over = Promise.withResolvers<StreamEndReason>();
+  #reason: StreamEndReason | undefined;
+  /** Undefined while opening. */
+  #output: Output | undefined;
+  #course: Course | undefined;
+  /** The first seq that was not looked at; while live, the feed knows. */
+  #next = 0;
+  /** Settled when it must catch up again, or is over; undefined unless live. */
+  #live: PromiseWithResolvers<void> | undefined;
+  /** How much of the log one read may search, in events. */
+  #window = Number.POSITIVE_INFINITY;
+
+  constructor(options: ReaderOptions) {
+    this.#options = options;
+    this.matcher = options.matcher;
+  }
+
+  /** Resolves with the reason when it is over. */
+  get over(): Promise<StreamEndReason> {
+    return this.#over.promise;
+  }
+
+  get isOver(): boolean {
+    return this.#reason !== undefined;
+  }
+
+  get to(): string | undefined {
+    return this.#course?.to;
+  }
+
+  /** Sends the first blocks, all that matches from the start on, and then whatever comes. */
+  follow(output: Output, course: Course): void {
+    if (this.isOver) return;
+    this.#output = output;
+    this.#course = course;
+    this.#next = course.next;
+    const { epoch, firstSeq: first_seq, next: next_seq, reset } = course;
+    output.write(openBlock(this.#position, { epoch, first_seq, next_seq }));
+    if (reset !== undefined) {
+      output.write(resetBlock(this.#position, { reason: reset, epoch, first_seq, next_seq }));
+    }
+    this.#run(output, course).catch((error: unknown) => {
+      this.#options.onFault(error);
+      this.end('failed');
+    });
+  }
+
+  /** Takes an event that matches from the feed. */
+  take(event: AuditEvent, block: Buffer): void {
+    // It may have begun beyond what the feed has handed on.
+    if (this.#output === undefined || event.seq < this.#next) return;
+    if (this.#output.queued > MAX_QUEUED_BYTES) this.#leaveFeed(event.seq);
+    else this.#show(event, block);
+  }
+
+  onIntervalOver(event: AuditEvent): void {
+    this.#finish(event.seq);
+  }
+
+  /** Tells how far it has come. */
+  beat(): void {
+    // A way that is full has something on it that tells as much.
+    if (this.#output?.room === undefined) this.#output?.write(heartbeatBlock(this.#position));
+  }
+
+  /** Ends it. */
+  end(reason: StreamEndReason): void {
+    if (this.isOver) return;
+    this.#reason = reason;
+    this.#options.feed.remove(this);
+    this.#output?.end();
+    this.#live?.resolve();
+    this.#over.resolve(reason);
+  }
+
+  /** Everything up to here was looked at. */
+  get #position(): Position {
+    const next = this.#live === undefined ? this.#next : Math.max(this.#next, this.#options.feed.next);
+    return { epoch: this.#course?.epoch ?? '', seq: next - 1 };
+  }
+
+  async #run(output: Output, course: Course): Promise<void> {
+    while (!this.isOver) {
+      await this.#catchUp(output, course);
+      await this.#live?.promise;
+      await output.room;
+    }
+  }
+
+  /** Reads on until the feed goes on from the very next event, and then follows it within the same turn. */
+  async #catchUp(output: Output, { epoch, toSeq }: Course): Promise<void> {
+    const { feed } = this.#options;
+    for (;;) {
+      const until = Math.min(feed.next, toSeq ?? Number.POSITIVE_INFINITY);
+      if (this.isOver || this.#next >= until) break;
+      const range = { from: this.#next, to: Math.min(until, this.#next + this.#window) };
+      const page = await this.#read(range);
+      if (page === undefined) continue;
+      for (const event of page.events) {
+        if (this.isOver) return;
+        this.#show(event, auditBlock(epoch, event));
+        await output.room;
+      }
+      if (!page.hasMore) this.#next = range.to;
+    }
+    if (this.isOver) return;
+    if (toSeq !== undefined && this.#next >= toSeq) {
+      this.#finish(toSeq);
+      return;
+    }
+    this.#live = Promise.withResolvers();
+    feed.add(this);
+  }
+
+  /** Undefined: it took too long, and the next attempt will search less. */
+  async #read(range: SeqRange): Promise<Page | undefined> {
+    try {
+      return await this.#options.readPage(range);
+    } catch (error) {
+      const size = range.to - range.from;
+      const isTooLong = error instanceof CodedError && error.code === 'too_slow' && size > MIN_WINDOW;
+      if (!isTooLong) throw error;
+      this.#window = Math.max(MIN_WINDOW, Math.ceil(size / NARROWING));
+      return undefined;
+    }
+  }
+
+  #show(event: AuditEvent, block: Buffer): void {
+    const { from, to } = this.#course ?? {};
+    if (to !== undefined && event.timestamp >= to) {
+      this.#finish(event.seq);
+      return;
+    }
+    this.#next = event.seq + 1;
+    if (from !== undefined && event.timestamp < from) return;
+    this.rows += 1;
+    this.#output?.write(block);
+  }
+
+  #leaveFeed(next: number): void {
+    this.#options.feed.remove(this);
+    this.#next = next;
+    this.#live?.resolve();
+    this.#live = undefined;
+  }
+
+  /** The interval is over. @param next the first seq beyond it */
+  #finish(next: number): void {
+    if (this.isOver || this.#course?.to === undefined) return;
+    const { epoch, to } = this.#course;
+    this.#output?.write(endBlock({ epoch, seq: next - 1 }, { to }));
+    this.end('to');
+  }
+}
