@@ -313,7 +313,7 @@ test('every command has help with examples, and there is a version', async (t) =
   for (const command of ['serve', 'tail', 'query', 'export', 'stats', 'token', 'doctor']) {
     const { code, stdout } = await runCli(t, [command, '--help']);
     t.equal(code, 0);
-    t.match(stdout, new RegExp(`Examples:\n[^]*\\$ (\\S+ )*minutebook ${command}`), command);
+    t.match(stdout, new RegExp(`Examples:\n[\\s\\S]*\\$ (\\S+ )*minutebook ${command}`), command);
   }
   t.match(await runCli(t, ['--version']), { code: 0, stdout: /^\d+\.\d+\.\d+\n$/ });
   t.match(await runCli(t, []), { code: exitCodes.usage, stderr: /Usage: minutebook/ });
