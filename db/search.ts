@@ -13,7 +13,7 @@ export type Order = 'asc' | 'desc';
 export type SeqRange = { from: number; to: number };
 
 /** Events of one block that may match: exactly those that do, unless the filter has a `q`. */
-type Candidates = { block: number; offsets: Offsets };
+export type Candidates = { block: number; offsets: Offsets };
 
 /** How many blocks are looked at first; each further look takes four times as many. */
 const FIRST_BLOCKS = 4;
@@ -25,12 +25,20 @@ const MOST_TEXTS = 16_384;
 const MAX_READ_MS = 5_000;
 
 /** Bounds the time that a read takes by all its statements. */
-class Deadline {
-  readonly #end = performance.now() + MAX_READ_MS;
+export class Deadline {
+  readonly #end: number;
+
+  constructor(ms: number = MAX_READ_MS) {
+    this.#end = performance.now() + ms;
+  }
+
+  get isOver(): boolean {
+    return performance.now() >= this.#end;
+  }
 
   /** @throws CodedError `too_slow` when the time is up */
   check(): void {
-    if (performance.now() < this.#end) return;
+    if (!this.isOver) return;
     throw new CodedError('too_slow', 'This query takes too long; narrow it by time, room or user.');
   }
 }
@@ -43,6 +51,15 @@ export const isIndexed = (filter: Filter): boolean =>
 async function readIndexedTo(db: Db): Promise<number> {
   const row = await db.selectFrom('audit_index').select('next_block').executeTakeFirstOrThrow();
   return row.next_block * BLOCK_SIZE;
+}
+
+/** A range in two: what is indexed, and what is newer. Either may be empty. */
+export async function splitRange(
+  db: Db,
+  { from, to }: SeqRange,
+): Promise<{ indexed: SeqRange; newest: SeqRange }> {
+  const middle = Math.min(Math.max(from, await readIndexedTo(db)), Math.max(from, to));
+  return { indexed: { from, to: middle }, newest: { from: middle, to } };
 }
 
 /**
@@ -58,10 +75,9 @@ export async function findSeqs(
   order: Order,
   most: number,
 ): Promise<number[]> {
-  const indexedTo = Math.min(Math.max(range.from, await readIndexedTo(db)), Math.max(range.from, range.to));
-  const indexed = { from: range.from, to: indexedTo };
-  const newest = { from: indexedTo, to: range.to };
-  const parts = [lookUp(db, filter, indexed, order, most), scan(db, filter, newest, order, most)];
+  const { indexed, newest } = await splitRange(db, range);
+  const deadline = new Deadline();
+  const parts = [lookUp(db, filter, indexed, order, most, deadline), scan(db, filter, newest, order, most)];
   const seqs: number[] = [];
   for (const part of order === 'asc' ? parts : parts.reverse()) {
     for await (const found of part) {
@@ -75,7 +91,7 @@ export async function findSeqs(
 }
 
 /** What is not indexed yet is read as it is. */
-async function* scan(
+export async function* scan(
   db: Db,
   filter: Filter,
   { from, to }: SeqRange,
@@ -94,14 +110,14 @@ async function* scan(
 }
 
 /** What is indexed is looked up; the texts of candidates are then read, for the index does not know them exactly. */
-async function* lookUp(
+export async function* lookUp(
   db: Db,
   filter: Filter,
   range: SeqRange,
   order: Order,
   most: number,
+  deadline: Deadline,
 ): AsyncGenerator<number[]> {
-  const deadline = new Deadline();
   let texts = FIRST_TEXTS;
   let waiting: number[] = [];
   for await (const { block, offsets } of findCandidates(db, filter, range, order, deadline)) {
@@ -161,7 +177,7 @@ function runsOf(seqs: readonly number[]): [starts: number[], ends: number[]] {
 const contains = (text: string) => sql<boolean>`message collate "C" ~ ${patternOf(text)}`;
 
 /** The events that match, but for the interval. */
-function matching(db: Db, filter: Filter) {
+export function matching(db: Db, filter: Filter) {
   const { action, user_id, involves, q } = filter;
   let query = db.selectFrom('audit_event');
   if (action !== undefined) query = query.where('action', '=', oneOf(action));
@@ -182,7 +198,7 @@ function matching(db: Db, filter: Filter) {
  * @param range wholly indexed
  * @throws CodedError `too_slow`
  */
-async function* findCandidates(
+export async function* findCandidates(
   db: Db,
   filter: Filter,
   range: SeqRange,
@@ -279,7 +295,7 @@ async function readHits(
 
 /** What all of the sets have in common, and the granules as well where there are some. */
 function meet(sets: readonly Offsets[], granules: string | null): Offsets {
-  const all = granules === null ? Offsets.range(0, BLOCK_SIZE) : ofGranules(granules);
+  const all = granules === null ? Offsets.all() : ofGranules(granules);
   for (const set of sets) all.keep(set);
   return all;
 }

@@ -3,7 +3,7 @@ import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance } from 'fastify';
 import fp from 'fastify-plugin';
 import { StreamEnded, StreamOpened, StreamReset } from '../src/core/event-stream.ts';
-import { AuditEvent, AuditPage, Problem } from '../src/core/schemas.ts';
+import { AuditEvent, AuditPage, Problem, Stats } from '../src/core/schemas.ts';
 import { DOCS_POLICY } from '../src/core/security-headers.ts';
 
 export type OpenapiOptions = { version: string };
@@ -33,7 +33,7 @@ function markOptionalBodies(paths: Record<string, Operations>): void {
 /** OpenAPI 3.1 made from the schemas of the routes, and Swagger UI over it. */
 export default fp(
   async function openapi(fastify: FastifyInstance, { version }: OpenapiOptions) {
-    const schemas = [AuditEvent, AuditPage, StreamOpened, StreamReset, StreamEnded, Problem];
+    const schemas = [AuditEvent, AuditPage, StreamOpened, StreamReset, StreamEnded, Stats, Problem];
     for (const schema of schemas) fastify.addSchema(schema);
     await fastify.register(swagger, {
       openapi: {

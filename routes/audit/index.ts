@@ -14,9 +14,12 @@ import {
   AuditQuery,
   NoQuery,
   OwnAuditQuery,
+  type Stats,
+  StatsQuery,
 } from '../../src/core/schemas.ts';
 import { readPage } from './page.ts';
 import { recordRead } from './record-read.ts';
+import { readStats } from './stats.ts';
 
 const tags = ['audit'];
 const security = [{ token: [] }];
@@ -76,6 +79,30 @@ export default fp(
         },
       },
       listOwn,
+    );
+
+    fastify.get(
+      '/audit/stats',
+      {
+        onRequest,
+        schema: {
+          operationId: 'countEvents',
+          summary: 'Counts, over time or by value',
+          description:
+            'For any filter. Over time the interval is cut into equal parts, each told by its start in UTC and ' +
+            'exclusive of its end; they follow no calendar and no zone. Without `from` it begins with the first ' +
+            'event that is kept, without `to` it ends now. Counting stops after some time, newest events first, ' +
+            'and `complete` is then false. Recorded as `AUDIT_READ`.',
+          tags,
+          security,
+          querystring: StatsQuery,
+          response: {
+            200: Type.Unsafe<Stats>({ $ref: 'Stats#', description: 'The counts' }),
+            ...problems(400, 401, 403, 429, 500, 503),
+          },
+        },
+      },
+      async (request) => readStats(fastify, request),
     );
 
     fastify.get(

@@ -82,7 +82,7 @@ function checkKept(cursor: Cursor, { firstSeq }: LogState): void {
   }
 }
 
-/** The range of seq that an interval means, as the log stands. */
+/** The interval as a range of seq; all that is kept where none was asked. */
 export const wholeRange = ({ firstSeq, nextSeq, fromSeq, toSeq }: LogState): SeqRange => ({
   from: fromSeq ?? firstSeq,
   to: toSeq ?? nextSeq,

@@ -228,6 +228,73 @@ export const AuditPage = Type.Object(
 );
 export type AuditPage = Static<typeof AuditPage>;
 
+export const StatsQuery = Type.Object(
+  {
+    ...filterProperties,
+    group_by: Type.Enum(['time', 'action', 'user_id', 'room'], {
+      type: 'string',
+      description: 'What is counted: events over time, or by value.',
+      examples: ['time'],
+    }),
+    buckets: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: 1000,
+        description: 'With `group_by=time`: into how many equal parts the interval is cut; 60 unless given.',
+        examples: [24],
+      }),
+    ),
+    limit: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: 100,
+        description: 'Otherwise: the most values in the answer; 10 unless given.',
+        examples: [10],
+      }),
+    ),
+  },
+  { additionalProperties: false },
+);
+export type StatsQuery = Static<typeof StatsQuery>;
+
+const EventCount = Type.Integer({ minimum: 0, description: 'How many events.' });
+
+export const Stats = Type.Object(
+  {
+    data: Type.Union([
+      Type.Array(Type.Object({ start: Timestamp, count: EventCount }), {
+        description:
+          'With `group_by=time`: every part of the interval, oldest first, also where nothing was.',
+      }),
+      Type.Array(Type.Object({ value: Type.String(), count: EventCount }), {
+        description: 'Otherwise: the most frequent values. Events without one are not counted.',
+      }),
+    ]),
+    complete: Type.Boolean({
+      description:
+        'False: counting took too long and stopped; the counts are then of the newest events only.',
+    }),
+    from: Type.Optional(Type.String({ description: 'The start of the interval as resolved.' })),
+    to: Type.Optional(Type.String({ description: 'Its end as resolved.' })),
+  },
+  {
+    $id: 'Stats',
+    title: 'Stats',
+    examples: [
+      {
+        data: [
+          { start: '2026-11-22T09:00:00.000000Z', count: 42 },
+          { start: '2026-11-22T09:30:00.000000Z', count: 0 },
+        ],
+        complete: true,
+        from: '2026-11-22T09:00:00.000000Z',
+        to: '2026-11-22T10:00:00.000000Z',
+      },
+    ],
+  },
+);
+export type Stats = Static<typeof Stats>;
+
 export const SessionsQuery = Type.Object(
   {
     user_id: One('Whose.', 'alice'),

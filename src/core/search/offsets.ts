@@ -12,24 +12,36 @@ export const listBytes = (count: number): number => (count > MAX_LISTED ? BLOCK_
 export class Offsets {
   readonly #words = new Uint32Array(WORDS);
 
-  /** All of a block from one position to before another. */
+  /** All of a block. */
+  static all(): Offsets {
+    const offsets = new Offsets();
+    offsets.#words.fill(0xffff_ffff);
+    return offsets;
+  }
+
+  /** All from one position to before another; both may lie beyond the block. */
   static range(from: number, to: number): Offsets {
     const offsets = new Offsets();
-    for (let at = Math.max(0, from); at < Math.min(BLOCK_SIZE, to); at += 1) {
-      // Whole words at a time, where they are.
-      if (at % 32 === 0 && at + 32 <= to) {
-        offsets.#words[at >> 5] = 0xffff_ffff;
-        at += 31;
-      } else {
-        offsets.add(at);
-      }
-    }
+    for (let at = Math.max(0, from); at < Math.min(BLOCK_SIZE, to); at += 1) offsets.add(at);
     return offsets;
   }
 
   get count(): number {
+    return this.countIn(0, BLOCK_SIZE);
+  }
+
+  /** How many there are from one position to before another; both may lie beyond the block. */
+  countIn(from: number, to: number): number {
+    const [start, end] = [Math.max(0, from), Math.min(BLOCK_SIZE, to)];
+    if (start >= end) return 0;
+    const [first, last] = [start >> 5, (end - 1) >> 5];
     let count = 0;
-    for (const word of this.#words) count += ones(word);
+    for (let at = first; at <= last; at += 1) {
+      let word = this.#words[at] ?? 0;
+      if (at === first) word &= -1 << (start & 31);
+      if (at === last) word &= -1 >>> (31 - ((end - 1) & 31));
+      count += ones(word);
+    }
     return count;
   }
 
