@@ -18,7 +18,7 @@ export async function readRights(db: Db): Promise<Rights> {
       array(select c.relname::text from pg_class c
         where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p')
           and c.relname in ('audit_log', 'audit_batch', 'audit_event', 'audit_writer', 'chat_session',
-            'chat_session_room', 'chat_ban', 'chat_kick')
+            'chat_session_room', 'chat_ban', 'chat_kick', 'audit_index', 'audit_posting', 'audit_gram')
           and not has_table_privilege(c.oid, 'select')
         union all
         -- What the owner hands out are the functions that run with the owner's rights.
@@ -52,10 +52,10 @@ export async function readClocks(db: Db): Promise<Clocks> {
   return { databaseMs: Number(rows[0]?.now), logAheadMs: Number(rows[0]?.ahead ?? 0) };
 }
 
-/** How many whole partitions are left after the one that is written now. */
+/** How many whole partitions are left after the one that is written now; negative: not even that one is there. */
 export async function readSparePartitions(db: Db): Promise<number> {
   const { rows } = await sql<{ spare: string }>`
-    select (l.partitioned_to - 1) / l.partition_size - coalesce((select b.first_seq + b.count
+    select l.partitioned_to / l.partition_size - 1 - coalesce((select b.first_seq + b.count
       from public.audit_batch b order by b.first_seq desc limit 1), 0) / l.partition_size as spare
     from public.audit_log l`.execute(db);
   return Number(rows[0]?.spare);

@@ -10,10 +10,12 @@ import {
   readSparePartitions,
 } from '../../db/doctor.ts';
 import { attachEmbedded } from '../../db/embedded/index.ts';
-import { readLogState } from '../../db/events.ts';
+import { readLogState, readNextSeq } from '../../db/events.ts';
 import { migrationStatus } from '../../db/migrate.ts';
+import { readNextBlock } from '../../db/search-index.ts';
 import { checkDatabase } from '../../db/self-check.ts';
 import { type Config, readConfig } from '../config.ts';
+import { BLOCK_SIZE } from '../core/search/offsets.ts';
 import { version } from '../version.ts';
 import type { Context } from './context.ts';
 import { exitCodes } from './exit.ts';
@@ -92,6 +94,16 @@ async function lookAtIndexes(db: Db): Promise<Finding> {
     : ['fail', `not in use: ${invalid.join(', ')}; run “reindex index concurrently” for each, as the owner`];
 }
 
+async function lookAtSearch(db: Db): Promise<Finding> {
+  const behind = Math.floor((await readNextSeq(db)) / BLOCK_SIZE) - (await readNextBlock(db));
+  return behind <= 1
+    ? ['ok', 'the index is up to date']
+    : [
+        'warn',
+        `the index is ${behind * BLOCK_SIZE} events behind, so searches are slow; a running server makes it`,
+      ];
+}
+
 const lookForGaps =
   (all: boolean, signal: AbortSignal) =>
   async (db: Db): Promise<Finding> => {
@@ -150,6 +162,7 @@ async function doctor({ all = false }: DoctorOptions, { environment, signal }: C
     { name: 'clocks', look: lookAtClocks },
     { name: 'partitions', look: lookAtPartitions },
     { name: 'indexes', look: lookAtIndexes },
+    { name: 'search', look: lookAtSearch },
     { name: 'gaps', look: lookForGaps(all, signal) },
   ];
   const opened = await openDatabase(config);
@@ -180,7 +193,7 @@ export function addDoctorCommand(program: Command, context: Context): void {
     .command('doctor')
     .summary('look whether the database is as it must be')
     .description(
-      'Looks at the database that the server uses: its settings, schema, rights, clocks, partitions, indexes, and whether ' +
+      'Looks at the database that the server uses: its settings, schema, rights, clocks, partitions and indexes, and whether ' +
         `the log has gaps. Changes nothing. A line a check: ok, warn or fail. Exit code ${exitCodes.failed}: one failed.`,
     )
     .option('--all', `look for gaps in all events, not only in the newest ${NEWEST}`)

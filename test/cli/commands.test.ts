@@ -144,6 +144,33 @@ test('an export that is cut, changed, or broken off is found out, and what came 
   }
 });
 
+test('stats counts what the server has, over time and by value', async (t) => {
+  const server = await build(t);
+  const env = await environmentOf(server);
+  await say(server, 40);
+  await say(server, 10, 'bob');
+  const byUser = await runCli(t, ['stats', '--by', 'user_id', '--action', 'MESSAGE_SENT'], env);
+  t.match(byUser, { code: 0, stdout: /^40 {2}█{40} {2}alice\n10 {2}█{10} {30} {2}bob\n$/, stderr: '' });
+  const inTime = [
+    'stats',
+    '--by',
+    'time',
+    '--buckets',
+    '3',
+    '--from',
+    '-1h',
+    '--action',
+    'MESSAGE_SENT',
+    '--json',
+  ];
+  const answer = await runCli(t, inTime, env);
+  t.match(JSON.parse(answer.stdout), { data: [{ count: 0 }, { count: 0 }, { count: 50 }] });
+  t.match(await runCli(t, ['stats', '--by', 'time', '--buckets', '9999'], env), {
+    code: exitCodes.usage,
+    stderr: /minutebook: “buckets”/,
+  });
+});
+
 test('stats shows counts, with a bar each, or the answer as it is', async (t) => {
   const asked: string[] = [];
   const answers: Record<string, unknown> = {
