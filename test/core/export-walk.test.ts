@@ -50,6 +50,17 @@ test('where a page takes too long it is asked for in parts, without loss or repe
   }
 });
 
+test('after a part that is slow to look through, parts grow again', async (t) => {
+  const asked: Range[] = [];
+  const readPage = async (part: Range) => {
+    asked.push(part);
+    if (part.from < 10_000 && part.to - part.from > 2_000) throw new CodedError('too_slow', 'too slow');
+    return { events: [] as { seq: number }[], hasMore: false };
+  };
+  for await (const _ of walk({ from: 0, to: 1_000_000 }, readPage, () => 0)) t.fail('nothing matches');
+  t.ok(asked.length < 50, `${asked.length} parts`);
+});
+
 test('what takes too long in the smallest part as well is given up', async (t) => {
   const log = logOf([9_999], { inTime: 500 });
   t.match(await rejectionOf(all({ from: 0, to: 10_000 }, log)), { code: 'too_slow' });
