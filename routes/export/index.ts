@@ -2,12 +2,12 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import Type from 'typebox';
-import { readLogState } from '../../db/events.ts';
+import { readLogState, type SeqRange } from '../../db/events.ts';
 import { read } from '../../db/read.ts';
 import { problems } from '../../plugins/errors.ts';
 import { addressOf } from '../../plugins/refusals.ts';
 import type { DetailsOf } from '../../src/core/actions.ts';
-import { CodedError, OutcomeUnknownError } from '../../src/core/errors.ts';
+import { CodedError, OutcomeUnknownError, type Receipt } from '../../src/core/errors.ts';
 import type { Draft } from '../../src/core/events.ts';
 import { type ExportFormat, ExportWriter } from '../../src/core/export.ts';
 import { resumed } from '../../src/core/export-walk.ts';
@@ -54,6 +54,10 @@ file takes one \`'\` away where a cell starts with one.
 
 Recorded as \`AUDIT_EXPORTED\`, before the first byte and at the end. \`HEAD\` answers with the headers, and reads and records
 nothing. A user may have ${MAX_OF_USER} exports under way.`;
+
+/** Says which events of the log it is about. */
+const fileName = ({ from, to }: SeqRange, format: ExportFormat): string =>
+  `minutebook-${from}-${Math.max(from, to - 1)}.${format}`;
 
 /** The log as a file, of any length, in constant memory. */
 export default fp(
@@ -116,9 +120,7 @@ export default fp(
         throw new CodedError(
           'rate_limited',
           `A user may have ${MAX_OF_USER} exports under way; wait for one to end.`,
-          {
-            retryAfter: RETRY_SECONDS,
-          },
+          { retryAfter: RETRY_SECONDS },
         );
       }
       if (openOfAll >= MAX_OF_ALL) {
@@ -137,65 +139,74 @@ export default fp(
     }
 
     async function exportEvents(request: FastifyRequest, reply: FastifyReply) {
-      const { format = 'ndjson', ...query } = request.query as ExportQuery & { format?: ExportFormat };
+      const { format = 'ndjson', ...filters } = request.query as ExportQuery & { format?: ExportFormat };
       const { principal } = request;
       if (principal === null) throw new Error('nobody asks');
-      const filter = parseFilter(query);
-      const run = new ExportRun({ response: reply.raw, expiresAt: principal.expiresAt, stallMs: STALL_MS });
+      const { userId, expiresAt } = principal;
       // Asked now: a connection that is closed no longer tells.
-      const ip = addressOf(request);
+      const source = { user_id: userId, ip: addressOf(request) };
+      const filter = parseFilter(filters);
+      const run = new ExportRun({ response: reply.raw, expiresAt, stallMs: STALL_MS });
       // From here on, for their right may end while the first page is read.
-      const entry = { run, request, userId: principal.userId };
+      const entry = { run, request, userId };
       entries.add(entry);
       void run.ended.then(() => entries.delete(entry));
 
       const state = await read(readLogState(database.read, filter));
       checkInterval(state.from, state.to);
       const range = wholeRange(state);
-      const name = `minutebook-${range.from}-${Math.max(range.from, range.to - 1)}.${format}`;
-      reply.header('content-type', mediaTypes[format]);
-      reply.header('content-disposition', `attachment; filename="${name}"`);
-      if (request.method === 'HEAD') return reply.send();
+      const describe = (): FastifyReply =>
+        reply
+          .header('content-type', mediaTypes[format])
+          .header('content-disposition', `attachment; filename="${fileName(range, format)}"`);
+      if (request.method === 'HEAD') return describe().send();
 
       // Before anything is sent, so that what cannot be read at all is refused in so many words.
       const pages = exportPages(database.read, filter, state, range);
       const first = await pages.next();
       run.check();
       const writer = new ExportWriter(format);
-      const record = (how: Pick<Details, 'phase' | 'started_seq' | 'rows' | 'outcome'>): Draft => ({
-        action: 'AUDIT_EXPORTED',
-        user_id: principal.userId,
-        ip,
-        details: {
-          format,
-          filters: query as Record<string, string | string[]>,
-          from_seq: range.from,
-          to_seq: range.to,
-          ...how,
-        },
+      const { from: from_seq, to: to_seq } = range;
+      await record(run, writer, source, {
+        format,
+        filters: filters as Record<string, string | string[]>,
+        from_seq,
+        to_seq,
       });
-      const recordEnd = (started_seq: number): void => {
+      run.check();
+      return describe().send(run.body(writer, resumed(first, pages)));
+    }
+
+    /** Puts an export on record: resolves when its start is, and sees to its end. @throws CodedError */
+    async function record(
+      run: ExportRun,
+      writer: ExportWriter,
+      source: { user_id: string; ip: string | null },
+      details: Omit<Details, 'phase'>,
+    ): Promise<void> {
+      const draft = (more: Partial<Details> & Pick<Details, 'phase'>): Draft => ({
+        action: 'AUDIT_EXPORTED',
+        ...source,
+        details: { ...details, ...more },
+      });
+      const recordEnd = ({ seq: started_seq }: Receipt): void => {
         const end = run.ended
           .then((outcome) =>
-            audit.recordSurely(record({ phase: 'ended', started_seq, rows: writer.count, outcome })),
+            audit.recordSurely(draft({ phase: 'ended', started_seq, rows: writer.count, outcome })),
           )
           // The process ends, or its place in the log is lost; the INSTANCE_LOST that follows stands for it.
           .catch(() => {})
           .finally(() => ends.delete(end));
         ends.add(end);
       };
-      const { seq } = await audit.record(record({ phase: 'started' })).catch((error: unknown) => {
+      try {
+        recordEnd(await audit.record(draft({ phase: 'started' })));
+      } catch (error) {
+        run.stop('failed');
         // It may be on record after all; then so is its end.
-        if (error instanceof OutcomeUnknownError)
-          error.settled.then(
-            (late) => recordEnd(late.seq),
-            () => {},
-          );
+        if (error instanceof OutcomeUnknownError) error.settled.then(recordEnd, () => {});
         throw error;
-      });
-      recordEnd(seq);
-      run.check();
-      return reply.send(run.body(writer, resumed(first, pages)));
+      }
     }
 
     function stopAll(outcome: 'failed' | 'shutdown'): void {

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Db } from '../../db/client.ts';
 import { type LogState, listEvents, readLogState, type SeqRange } from '../../db/events.ts';
 import { read } from '../../db/read.ts';
@@ -7,6 +8,23 @@ import type { Filter } from '../../src/core/filter.ts';
 import type { AuditEvent } from '../../src/core/schemas.ts';
 
 const PAGE_EVENTS = 1_000;
+
+/** How often a page is asked for that could not be had in passing, and how long between, in milliseconds. */
+const ATTEMPTS = 5;
+const RETRY_MS = 1_000;
+
+/** Tries again for a while: all connections may be taken, or Postgres be started anew. */
+async function patiently<T>(work: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await work();
+    } catch (error) {
+      const isPassing = error instanceof CodedError && error.code === 'audit_unavailable';
+      if (!isPassing || attempt === ATTEMPTS) throw error;
+      await delay(RETRY_MS, undefined, { ref: false });
+    }
+  }
+}
 
 /** Refuses to go on in another history than the one that was begun, or past what is kept. */
 function checkSame(begun: LogState, now: LogState, from: number): void {
@@ -35,8 +53,9 @@ export const exportPages = (
   walk(
     range,
     async (part) => {
-      const page = await read(listEvents(db, filter, part, 'asc', PAGE_EVENTS));
-      checkSame(begun, await read(readLogState(db)), part.from);
+      const page = await patiently(() => read(listEvents(db, filter, part, 'asc', PAGE_EVENTS)));
+      const now = await patiently(() => read(readLogState(db)));
+      checkSame(begun, now, part.from);
       return page;
     },
     performance.now.bind(performance),
