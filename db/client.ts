@@ -4,7 +4,7 @@ import type { Database } from './tables.ts';
 
 export type Db = Kysely<Database>;
 
-export type Purpose = 'write' | 'tail' | 'read' | 'handshake' | 'index' | 'migrate';
+export type Purpose = 'write' | 'tail' | 'read' | 'handshake' | 'moderation' | 'index' | 'migrate';
 
 export type ClientOptions = {
   url: string;
@@ -29,8 +29,11 @@ const purposes = {
   // that stands still is given up before their 5 s are over. It may take 2 s on the way, and still be good.
   tail: { max: 1, statement_timeout: 2_500, lock_timeout: 1_000, query_timeout: 3_000, connect: 1_250 },
   read: { max: 4, statement_timeout: 5_000, lock_timeout: 1_000, query_timeout: 6_000, connect: 2_000 },
-  // Neither waits for an auditor's query, nor can a flood of handshakes keep the log waiting.
+  // Neither waits for an auditor's query, nor can a flood of handshakes keep the log waiting. So goes the question who
+  // is banned, where the log cannot tell.
   handshake: { max: 2, statement_timeout: 3_000, lock_timeout: 1_000, query_timeout: 4_000, connect: 1_250 },
+  // Who floods the handshakes or the log's readers is whom an administrator wants out, so they wait for neither.
+  moderation: { max: 2, statement_timeout: 3_000, lock_timeout: 1_000, query_timeout: 4_000, connect: 1_250 },
   // What makes the index is nobody's to wait for; a block of it takes some 50 ms.
   index: { max: 1, statement_timeout: 10_000, lock_timeout: 1_000, query_timeout: 11_000, connect: 2_000 },
   migrate: { max: 2, statement_timeout: 0, lock_timeout: 0, query_timeout: 0, connect: 2_000 },

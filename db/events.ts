@@ -218,18 +218,27 @@ export async function getEvent(db: Db, seq: number): Promise<AuditEvent | undefi
   return row === undefined ? undefined : toEvent(row);
 }
 
-/** Committed events from a seq on, in order, at most `limit` and no more than a page weighs: what the tail reads. */
-export async function eventsFrom(db: Db, from: number, limit: number): Promise<AuditEvent[]> {
+/**
+ * Committed events from a seq on, in order, at most `limit` and no more than a page weighs: what the tail reads. `isEnd`
+ * tells whether they are all that were committed when it was asked.
+ */
+export async function eventsFrom(
+  db: Db,
+  from: number,
+  limit: number,
+): Promise<{ events: AuditEvent[]; isEnd: boolean }> {
   // Prepared: it runs after every batch of another instance, and to plan it takes longer than to execute it.
-  const { rows } = await sql<EventRow>`/* tail_read */
+  const { rows } = await sql<EventRow & { bytes: string }>`/* tail_read */
     select seq, ${utc(sql.ref('timestamp'))} as timestamp, ${utc(sql.ref('occurred_at'))} as occurred_at, action,
-      user_id, message, room, session_id, target_user_id, instance, ip, erased_by, details
+      user_id, message, room, session_id, target_user_id, instance, ip, erased_by, details, bytes
     from (
-      select *, sum(${weight}) over (order by seq) - ${weight} as bytes_before
+      select *, sum(${weight}) over (order by seq) as bytes
       from (select * from public.audit_event where seq >= ${from} order by seq limit ${limit}) page
     ) weighed
-    where bytes_before < ${sql.lit(MAX_PAGE_BYTES)} order by seq`.execute(db);
-  return rows.map(toEvent);
+    where bytes - ${weight} < ${sql.lit(MAX_PAGE_BYTES)} order by seq`.execute(db);
+  const last = rows.at(-1);
+  const isWhole = last === undefined || Number(last.bytes) < MAX_PAGE_BYTES;
+  return { events: rows.map(toEvent), isEnd: isWhole && rows.length < limit };
 }
 
 /** The messages of a room in a range of seq, oldest first, at most `limit`: what `since` replays. */

@@ -25,13 +25,15 @@ export type DatabaseHandle = {
   read: Db;
   /** For what a handshake has to ask. */
   handshake: Db;
+  /** For what an act of an administrator has to ask. */
+  moderation: Db;
   /** For what makes the index of the log. */
   index: Db;
   facts: DatabaseFacts;
   /** Opens a connection that hears and tells other instances how far the log has come; to be closed by the caller. */
   notifications: (onHint: NotificationsOptions['onHint']) => Notifications;
   /** The connections, by purpose. */
-  pools: () => Record<'write' | 'tail' | 'read' | 'handshake' | 'index', PoolStats>;
+  pools: () => Record<Exclude<Purpose, 'migrate'>, PoolStats>;
 };
 
 declare module 'fastify' {
@@ -66,9 +68,10 @@ export default fp(
       tail: openPool(settings('tail')),
       read: openPool(settings('read')),
       handshake: openPool(settings('handshake')),
+      moderation: openPool(settings('moderation')),
       index: openPool(settings('index')),
     };
-    const { write, tail, read, handshake, index } = pools;
+    const write = pools.write.db;
     fastify.addHook('onClose', async () => {
       closing = true;
       const closed = Promise.all(Object.values(pools).map(({ db }) => db.destroy()));
@@ -79,7 +82,7 @@ export default fp(
 
     async function prepare(): Promise<DatabaseFacts> {
       // Before anything is changed in a database that is then refused.
-      const facts = await checkDatabase(write.db);
+      const facts = await checkDatabase(write);
       const patient = createClient(settings('migrate'));
       try {
         const applied = await migrate(patient);
@@ -95,20 +98,22 @@ export default fp(
       throw new SetupError(`The database cannot be used: ${error.message}. Check DATABASE_URL.`, error);
     });
     fastify.decorate('database', {
-      write: write.db,
-      tail: tail.db,
-      read: read.db,
-      handshake: handshake.db,
-      index: index.db,
+      write,
+      tail: pools.tail.db,
+      read: pools.read.db,
+      handshake: pools.handshake.db,
+      moderation: pools.moderation.db,
+      index: pools.index.db,
       facts,
       notifications: (onHint) =>
         new Notifications({ url: url ?? embedded?.url ?? '', applicationName, onHint, onError }),
       pools: () => ({
-        write: write.stats(),
-        tail: tail.stats(),
-        read: read.stats(),
-        handshake: handshake.stats(),
-        index: index.stats(),
+        write: pools.write.stats(),
+        tail: pools.tail.stats(),
+        read: pools.read.stats(),
+        handshake: pools.handshake.stats(),
+        moderation: pools.moderation.stats(),
+        index: pools.index.stats(),
       }),
     });
   },

@@ -182,8 +182,9 @@ const byStatus: Partial<Record<number, ErrorCode>> = {
 /** Any error as one that may be told outside: Fastify’s own by their status, ours as they are, the rest as 500. */
 export function toCodedError(error: FastifyError, request: FastifyRequest): CodedError {
   if (error instanceof CodedError) return error;
-  if (error.validation !== undefined) return validationError(error, request);
-  const status = error.statusCode ?? 500;
+  // Anything may be thrown, also null; failing here would hand over to Fastify, which tells what the failure was.
+  if (error?.validation !== undefined) return validationError(error, request);
+  const status = error?.statusCode ?? 500;
   if (status >= 500 && status !== 503) {
     return new CodedError('internal', 'Something went wrong; the server’s log says what.', { cause: error });
   }

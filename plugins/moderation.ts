@@ -86,7 +86,7 @@ export default fp(
       const late = delay(ASK_MS, undefined, { ref: false }).then(() => {
         throw new Error('the database does not answer in time');
       });
-      const ban = await read(Promise.race([findBan(database.read, userId), late]));
+      const ban = await read(Promise.race([findBan(database.handshake, userId), late]));
       if (ban !== undefined) {
         // Else it was lifted, or another one pronounced, while the database answered.
         if (known?.seq === ban.seq && bans.get(userId)?.seq === ban.seq) bans.set(userId, ban, askedAt);
@@ -95,11 +95,35 @@ export default fp(
       if (known !== undefined) bans.forget(userId, known.seq);
     }
 
+    /** The newest question under way about each user, and when it was asked. */
+    const questions = new Map<string, { askedAt: number; answer: Promise<void> }>();
+
+    /** As `askDatabase`, with one question for all who want to know the same at about the same time. */
+    function ask(userId: string): Promise<void> {
+      const now = performance.now();
+      const known = questions.get(userId);
+      // An older one may have been answered before a ban that has to be in force by now.
+      if (known !== undefined && now - known.askedAt <= STALE_MS) return known.answer;
+      const answer = askDatabase(userId).finally(() => {
+        if (questions.get(userId)?.answer === answer) questions.delete(userId);
+      });
+      questions.set(userId, { askedAt: now, answer });
+      return answer;
+    }
+
+    const isOver = (endsAt: number): boolean => performance.now() >= endsAt;
     auth.addGuard(({ userId }) => {
       const ban = bans.get(userId);
-      if (!isCurrent() || (ban !== undefined && performance.now() >= ban.endsAt)) return askDatabase(userId);
-      if (ban !== undefined) throw bannedError(ban);
-      return undefined;
+      if (ban !== undefined && isCurrent() && !isOver(ban.endsAt)) throw bannedError(ban);
+    });
+    // After the guards of all other plugins: who has used up what they may ask for has no question asked.
+    fastify.addHook('onReady', async () => {
+      auth.addGuard(({ userId }) => {
+        const ban = bans.get(userId);
+        if (!isCurrent() || (ban !== undefined && isOver(ban.endsAt))) return ask(userId);
+        if (ban !== undefined) throw bannedError(ban);
+        return undefined;
+      });
     });
 
     await load();

@@ -4,14 +4,17 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { canonicalAddress, networkOf } from '../src/core/address.ts';
 import { type ErrorCode, errorCodes } from '../src/core/errors.ts';
-import { type RefusalDraft, Refusals, type Tally } from '../src/core/refusals.ts';
+import { type RefusalDraft, Refusals, type Tally, type Where } from '../src/core/refusals.ts';
 import { formatMilliseconds } from '../src/core/timestamps.ts';
+import { addressOf, countedNetworkOf } from './addresses.ts';
 import { isHandshake } from './errors.ts';
 
 const WINDOW_MS = 10_000;
-/** Users, and apart from them addresses, that are told apart at a time; so many events name one in a window. */
+/** Users, and apart from them addresses, that are told apart at a time. */
 const MAX_SOURCES = 100;
-/** The others of a code are counted so far, at some 100 bytes each. */
+/** Kinds of refusal of each of them, beside one event for each action that stands for the rest. */
+const MAX_KINDS = 8;
+/** The other sources of a kind are counted so far, at some 100 bytes each. */
 const MAX_COUNTED = 1_000;
 /** How long the end of the server waits for the last counts to be recorded. */
 const CLOSE_MS = 500;
@@ -30,6 +33,8 @@ declare module 'fastify' {
     refusalCounts: () => Iterable<RefusalCount>;
     /** Puts a refused WebSocket frame on record, folded; never its content. */
     refuseFrame: (code: ErrorCode, source: Source) => void;
+    /** Puts a connection on record that was refused after its handshake, folded. */
+    refuseConnection: (code: ErrorCode, source: Source) => void;
     /** Puts a refused request or handshake on record, folded; for answers that no hook sees. */
     noteRefusal: (request: FastifyRequest, reply: FastifyReply) => void;
     /** Puts bytes on record that were no request; undefined: nothing was refused. */
@@ -37,18 +42,15 @@ declare module 'fastify' {
   }
 }
 
-/** The address of a request in its one spelling; null once the peer is gone. */
-export const addressOf = (request: FastifyRequest): string | null =>
-  canonicalAddress(request.ip ?? '') ?? null;
-
 /** The details that every refusal has. */
-const detailsOf = (code: ErrorCode, { count, since }: Tally) => ({
+const detailsOf = ({ code, count, since, sources }: Tally) => ({
   code,
   count,
   since: formatMilliseconds(since),
+  ...(sources === undefined ? {} : { sources }),
 });
 
-/** Where a request could not be read, or where many are counted together. */
+/** Where a request could not be read, or where several are counted together. */
 const ANYWHERE = { method: '*', route: '*' };
 
 /** Records every refused connection, frame and request, without letting a flood of them fill the log. */
@@ -60,6 +62,7 @@ export default fp(
         record: audit.record,
         windowMs: WINDOW_MS,
         maxSources: MAX_SOURCES,
+        maxKinds: MAX_KINDS,
         maxCounted: MAX_COUNTED,
         now: Date.now,
       });
@@ -71,43 +74,48 @@ export default fp(
     fastify.decorate('refusalCounts', () => counts.values());
 
     function note(
-      [action, code, ...where]: [RefusalAction, ErrorCode, ...string[]],
+      [action, code, where]: [RefusalAction, ErrorCode, Where?],
       { user_id, ip }: Source,
-      { draft, shared }: { draft: RefusalDraft; shared: RefusalDraft },
+      network: string | undefined,
+      draft: RefusalDraft,
     ): void {
-      const group = `${action} ${code}`;
-      const counted = counts.get(group);
-      if (counted === undefined) counts.set(group, { action, code, count: 1 });
+      const kind = `${action} ${code}`;
+      const counted = counts.get(kind);
+      if (counted === undefined) counts.set(kind, { action, code, count: 1 });
       else counted.count += 1;
       (user_id === null ? ofAddresses : ofUsers).note({
-        kind: `${group} ${where.join(' ')}`,
-        source: user_id ?? networkOf(ip ?? ''),
+        action,
+        code,
+        ...(where === undefined ? {} : { where }),
+        source: user_id ?? network ?? networkOf(ip ?? ''),
         draft,
-        group,
-        shared,
       });
     }
 
-    function noteSocket(action: SocketAction, code: ErrorCode, source: Source): void {
-      note([action, code], source, {
-        draft: (tally) => ({ action, ...source, details: detailsOf(code, tally) }),
-        shared: (tally) => ({ action, details: { ...detailsOf(code, tally), sources: tally.sources } }),
-      });
+    /** Whom an event names: the source, unless several share it. */
+    const named = (source: Source, { sources }: Tally): Partial<Source> =>
+      sources === undefined ? source : {};
+
+    function noteSocket(action: SocketAction, code: ErrorCode, source: Source, network?: string): void {
+      note([action, code], source, network, (tally) => ({
+        action,
+        ...named(source, tally),
+        details: detailsOf(tally),
+      }));
     }
 
-    function noteHttp(code: ErrorCode, source: Source, where: { method: string; route: string }): void {
+    function noteHttp(code: ErrorCode, source: Source, where: Where, network?: string): void {
       const { status } = errorCodes[code];
       const action = status === 401 || status === 403 ? 'ACCESS_DENIED' : 'REQUEST_REFUSED';
-      note([action, code, where.method, where.route], source, {
-        draft: (tally) => ({ action, ...source, details: { ...detailsOf(code, tally), ...where } }),
-        shared: (tally) => ({
-          action,
-          details: { ...detailsOf(code, tally), ...ANYWHERE, sources: tally.sources },
-        }),
-      });
+      note([action, code, where], source, network, (tally) => ({
+        action,
+        ...named(source, tally),
+        details: { ...detailsOf(tally), ...(tally.where ?? ANYWHERE) },
+      }));
     }
 
     fastify.decorate('refuseFrame', (code, source) => noteSocket('MESSAGE_REFUSED', code, source));
+    fastify.decorate('refuseConnection', (code, source) => noteSocket('CONNECTION_REFUSED', code, source));
     /** Sockets whose request was refused; what comes after it is the rest of the same. */
     const malformed = new WeakSet<Socket>();
     fastify.decorate('noteMalformed', (code, socket) => {
@@ -123,8 +131,12 @@ export default fp(
       // Probes ask every few seconds, and nothing is denied to them.
       if (code === 'not_ready') return;
       const source = { user_id: request.principal?.userId ?? null, ip: addressOf(request) };
-      if (isHandshake(request.raw)) noteSocket('CONNECTION_REFUSED', code, source);
-      else noteHttp(code, source, { method: request.method, route: request.routeOptions?.url ?? '*' });
+      const network = countedNetworkOf(request);
+      if (isHandshake(request.raw)) noteSocket('CONNECTION_REFUSED', code, source, network);
+      else {
+        const where = { method: request.method, route: request.routeOptions?.url ?? '*' };
+        noteHttp(code, source, where, network);
+      }
     }
     fastify.decorate('noteRefusal', noteRefusal);
     fastify.addHook('onResponse', async (request, reply) => noteRefusal(request, reply));

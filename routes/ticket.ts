@@ -8,12 +8,17 @@ import { Timestamp } from '../src/core/schemas.ts';
 /** Tickets for browsers, which cannot send a token with the handshake of a WebSocket. */
 export default fp(
   async function ticketRoutes(fastify: FastifyInstance) {
-    const { audit, auth } = fastify;
+    const { audit, auth, limits } = fastify;
 
     fastify.post(
       '/ws/ticket',
       {
-        onRequest: [auth.requireOrigin, auth.requireScope('chat')],
+        // As the handshake would say, which is counted when it comes.
+        onRequest: [
+          auth.requireOrigin,
+          auth.requireScope('chat'),
+          async (request: FastifyRequest) => limits.checkSocket(request),
+        ],
         schema: {
           operationId: 'issueTicket',
           summary: 'Get a ticket for one WebSocket',
@@ -53,5 +58,5 @@ export default fp(
       return auth.issueTicket(principal);
     }
   },
-  { name: 'ticket-routes', dependencies: ['auth', 'audit', 'validation'], encapsulate: true },
+  { name: 'ticket-routes', dependencies: ['auth', 'audit', 'limits', 'validation'], encapsulate: true },
 );

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { ServerOptions } from 'node:http';
 import { join } from 'node:path';
 import Fastify, { type FastifyInstance } from 'fastify';
+import addresses from '../plugins/addresses.ts';
 import auditPlugin from '../plugins/audit/index.ts';
 import auth from '../plugins/auth/index.ts';
 import chat from '../plugins/chat/index.ts';
@@ -56,6 +57,9 @@ export async function buildApp(
     bodyLimit: 64 * KIB,
     return503OnClosing: false,
     requestTimeout: 15_000,
+    // What asks for nothing takes a place of its address. A proxy may use its connections for longer, and must not find
+    // them closed: the usual ones let them idle for 60 s.
+    keepAliveTimeout: config.trustProxy === undefined ? 10_000 : 72_000,
     ...(config.trustProxy === undefined ? {} : { trustProxy: trustedProxies(config.trustProxy) }),
     forceCloseConnections: true,
     clientErrorHandler: (error, socket) => app.noteMalformed(answerMalformed(error, socket), socket),
@@ -109,6 +113,7 @@ async function registerAll(
     (key) => key === undefined,
   );
 
+  await app.register(addresses, { isProxy: trustedProxies(config.trustProxy ?? []) });
   await app.register(tls, { files: config.tls, material });
   await app.register(headers, { allowedOrigins: config.allowedOrigins });
   await app.register(errors);

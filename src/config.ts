@@ -89,13 +89,16 @@ export const Environment = Type.Object({
     200,
   ),
   LIMIT_SESSIONS_PER_USER: Whole('Open sessions of one user on one instance; 0: no limit.', 20),
-  LIMIT_CONNECTIONS_PER_IP: Whole('Open WebSockets of one address on one instance; 0: no limit.', 1_000),
+  LIMIT_CONNECTIONS_PER_IP: Whole('Open connections of one address on one instance; 0: no limit.', 1_000),
   LIMIT_HANDSHAKES_PER_MINUTE_IP: Whole(
     'WebSocket handshakes of one address in a minute; 0: no limit.',
     2_000,
   ),
   LIMIT_ROOMS_PER_SESSION: Whole('Rooms that one session may be in; 0: no limit.', 100),
-  LIMIT_QUERIES_PER_MINUTE: Whole('Requests of one user to the HTTP API in a minute; 0: no limit.', 300),
+  LIMIT_QUERIES_PER_MINUTE: Whole(
+    'Requests of one user to the HTTP API, and replays, in a minute; 0: no limit.',
+    300,
+  ),
   LIMIT_STREAMS_PER_USER: Whole('Live streams of one user on one instance; 0: no limit.', 20),
 });
 type Environment = Static<typeof Environment>;

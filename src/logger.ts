@@ -1,6 +1,6 @@
 import type { FastifyRequest, FastifyServerOptions } from 'fastify';
+import { addressOf } from '../plugins/addresses.ts';
 import type { LogLevel } from './config.ts';
-import { canonicalAddress } from './core/address.ts';
 
 type LoggerOptions = Exclude<FastifyServerOptions['logger'], boolean | undefined>;
 
@@ -13,8 +13,7 @@ export function loggerOptions(level: LogLevel): LoggerOptions {
     req: (request: FastifyRequest) => ({
       method: request.method,
       path: request.url.split('?', 1)[0],
-      // What a proxy has passed on may be any text.
-      ip: canonicalAddress(request.ip ?? ''),
+      ip: addressOf(request) ?? undefined,
     }),
   };
   return process.stdout.isTTY

@@ -4,6 +4,7 @@ import { connect } from './support/client.ts';
 import { query } from './support/postgres.ts';
 
 const OURS = [
+  'addresses',
   'tls',
   'headers',
   'errors',

@@ -100,6 +100,60 @@ test('relative links in the documents lead somewhere', async (t) => {
   }
 });
 
+/** Every test of a file; where a part of its title is computed, anything may stand. */
+async function titlesOf(file: string): Promise<RegExp[]> {
+  const text = await readFile(join(ROOT, file), 'utf8').catch(() => '');
+  return [...text.matchAll(/\btest\(\s*(['"`])((?:\\.|(?!\1).)*)\1/g)].map(([, , title = '']) => {
+    const parts = title.split(/\$\{[^}]*\}/).map((part) => part.replace(/[^\p{L}\p{N}\s]/gu, '\\$&'));
+    return new RegExp(`^${parts.join('.+')}$`);
+  });
+}
+
+/** The names that a cell gives: one, some, or from one to another. */
+function namesIn(cell: string): string[] {
+  return cell.split(', ').flatMap((part) => {
+    const [from = '', to] = part.split(' to ');
+    const [, kind = '', first = '1'] = /^(\S+?)-(\d+)$/.exec(from) ?? [];
+    const last = to === undefined ? Number(first) : Number(to.split('-').at(-1));
+    return Array.from({ length: last - Number(first) + 1 }, (_, n) => `${kind}-${Number(first) + n}`);
+  });
+}
+
+test('docs/security.md names a test for each attack, and each of these tests is there', async (t) => {
+  const text = await readFile(join(ROOT, 'docs/security.md'), 'utf8');
+  const rows = [...text.matchAll(/^\| (T-[^|]+) \| [^|]+ \| ([^|]+) \|$/gm)];
+  for (const [, attack = '', proof = ''] of rows) {
+    if (/^does not apply( yet)?: \S/.test(proof)) continue;
+    for (const part of proof.split(/; (?=`test\/)/)) {
+      const [, file = '', title = ''] = /^`(test\/[^`]+)`: (.+?)(?: \([^()]+\))?$/.exec(part) ?? [];
+      const titles = await titlesOf(file);
+      t.ok(
+        titles.some((known) => known.test(title)),
+        `${attack}: ${part}`,
+      );
+    }
+  }
+  const count = { WS: 10, FR: 6, UN: 12, API: 15, AZ: 6, TK: 6, SSE: 5, LOG: 4, CSV: 1, DB: 3, DOS: 5 };
+  const all = Object.entries(count).flatMap(([kind, last]) => namesIn(`T-${kind}-1 to T-${kind}-${last}`));
+  t.strictSame(
+    rows.flatMap(([, attack = '']) => namesIn(attack)).toSorted(),
+    all.toSorted(),
+    'none is missing',
+  );
+});
+
+test('each requirement in docs/security.md that is met names a proof, and each proof is there', async (t) => {
+  const text = await readFile(join(ROOT, 'docs/security.md'), 'utf8');
+  const rows = [...text.matchAll(/^\| (\d+\.\d+\.\d+[^|]*) \| [^|]+ \| ([^|]+) \|$/gm)];
+  t.ok(rows.length > 60, `${rows.length} rows`);
+  for (const [, id, state = ''] of rows) {
+    if (state.startsWith('Met')) t.match(state, /`test\//, `${id} names a test`);
+    else t.match(state, /^(Not applicable|Differs|Open|Partly).{20}/, `${id} says why not`);
+  }
+  for (const [, path = ''] of text.matchAll(/`(test\/[^`]+)`/g)) t.ok(existsSync(join(ROOT, path)), path);
+  t.notMatch(text, /`(?!test\/)[\w/-]+\.test\.ts`/, 'a test is named with its folder');
+});
+
 test('every dependency has its reason in the README', async (t) => {
   const manifest = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8')) as Record<string, object>;
   const readme = await readFile(join(ROOT, 'README.md'), 'utf8');

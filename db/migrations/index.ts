@@ -4,6 +4,7 @@ import * as instances from './0002_instances.ts';
 import * as tickets from './0003_tickets.ts';
 import * as moderation from './0004_moderation.ts';
 import * as searchIndex from './0005_search_index.ts';
+import * as bansWithinABatch from './0006_bans_within_a_batch.ts';
 
 /** Every migration, by name; applied in the order of the names. Forward only: a back-up is the way back. */
 export const migrations: Record<string, Migration> = {
@@ -12,4 +13,5 @@ export const migrations: Record<string, Migration> = {
   '0003_tickets': tickets,
   '0004_moderation': moderation,
   '0005_search_index': searchIndex,
+  '0006_bans_within_a_batch': bansWithinABatch,
 };

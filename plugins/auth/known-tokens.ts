@@ -14,27 +14,45 @@ export class KnownTokens {
   /** Oldest first, so those that are over stand in front. */
   readonly #known = new Map<string, Known>();
 
-  /** Whose a token is; undefined when it has to be verified. @param now milliseconds since 1970 */
-  get(token: string, now: number): Principal | undefined {
+  /** Goes up whenever all are forgotten. */
+  #generation = 0;
+
+  /**
+   * Whose a token is.
+   *
+   * @param now milliseconds since 1970
+   * @param verify asked when it is not known
+   * @throws whatever `verify` does
+   */
+  async find(token: string, now: number, verify: (token: string) => Promise<Principal>): Promise<Principal> {
+    const known = this.#get(token, now);
+    if (known !== undefined) return known;
+    const generation = this.#generation;
+    const principal = await verify(token);
+    // Else its key may have been withdrawn while it was verified.
+    if (generation === this.#generation) this.#add(token, principal, now);
+    return principal;
+  }
+
+  /** Forgets them all, for the key of one may have been withdrawn. */
+  clear(): void {
+    this.#generation += 1;
+    this.#known.clear();
+  }
+
+  #get(token: string, now: number): Principal | undefined {
     const known = this.#known.get(token);
     if (known === undefined || known.until <= now) return undefined;
     const { expiresAt } = known.principal;
     return expiresAt === undefined || now < expiresAt ? known.principal : undefined;
   }
 
-  /** Forgets them all, for the key of one may have been withdrawn. */
-  clear(): void {
-    this.#known.clear();
-  }
-
-  /** Remembers a token that was verified just now. */
-  add(token: string, principal: Principal, now: number): Principal {
+  #add(token: string, principal: Principal, now: number): void {
     this.#known.delete(token);
     for (const [other, { until }] of this.#known) {
       if (until > now && this.#known.size < MAX_KNOWN) break;
       this.#known.delete(other);
     }
     this.#known.set(token, { principal, until: now + KNOWN_MS });
-    return principal;
   }
 }

@@ -92,11 +92,15 @@ export class Connection {
     this.#socket.on('close', (code: number, reason: Buffer) => this.#end(code, reason.toString()));
   }
 
+  /** Whether frames can still be sent. */
+  get isOpen(): boolean {
+    return this.#socket.readyState === this.#socket.OPEN;
+  }
+
   /** Sends one frame, if the peer can still be reached and keeps up. */
   send(bytes: Buffer): void {
-    const socket = this.#socket;
-    if (socket.readyState !== socket.OPEN) return;
-    if (this.#isTooSlow(socket.bufferedAmount + this.#gatheredBytes)) {
+    if (!this.isOpen) return;
+    if (this.#isTooSlow(this.#socket.bufferedAmount + this.#gatheredBytes)) {
       this.close(1013, 'too slow');
       return;
     }
@@ -113,7 +117,7 @@ export class Connection {
     this.#gathered = [];
     this.#gatheredBytes = 0;
     // After a close frame, ws's own included, no other may follow (RFC 6455 5.5.1).
-    if (this.#socket.readyState !== this.#socket.OPEN) return;
+    if (!this.isOpen) return;
     if (frames.length > 1 && bytes <= MAX_COPIED_BYTES) this.#stream.write(Buffer.concat(frames, bytes));
     else {
       this.#stream.cork();
@@ -149,10 +153,9 @@ export class Connection {
 
   /** Sends many frames no faster than the peer reads them. */
   async sendPaced(frames: readonly Buffer[]): Promise<void> {
-    const socket = this.#socket;
     let unread = 0;
     for (const bytes of frames) {
-      if (socket.readyState !== socket.OPEN) return;
+      if (!this.isOpen) return;
       unread += bytes.length;
       if (unread < PACE_BYTES) this.send(bytes);
       else {

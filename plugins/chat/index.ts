@@ -2,20 +2,19 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import Type from 'typebox';
-import { readLogState, roomMessages } from '../../db/events.ts';
-import { read } from '../../db/read.ts';
 import { CodedError } from '../../src/core/errors.ts';
-import { frameBytes, type ServerFrame, type Since } from '../../src/core/frames.ts';
+import { frameBytes, type ServerFrame } from '../../src/core/frames.ts';
 import { Rooms } from '../../src/core/rooms.ts';
 import type { AuditEvent } from '../../src/core/schemas.ts';
 import { isName, isStorable } from '../../src/core/text.ts';
+import { addressOf } from '../addresses.ts';
 import type { Principal } from '../auth/index.ts';
 import { problems, sendProblem } from '../errors.ts';
-import { addressOf } from '../refusals.ts';
 import { checkEncoding } from '../validation.ts';
 import { CLOSE_GRACE_MS } from '../websocket.ts';
 import { Outbox } from './outbox.ts';
-import { type Replay, Session, type SessionContext } from './session.ts';
+import { replayer } from './replay.ts';
+import { Session, type SessionContext } from './session.ts';
 
 export type ChatOptions = { limits: { framesPerSecond: number; roomsPerSession: number } };
 
@@ -25,7 +24,6 @@ const PING_MS = 30_000;
 const EXPIRY_MS = 1_000;
 /** In larger rooms, comings and goings are not told; n members make n × n such frames. */
 const MAX_PRESENCE_MEMBERS = 200;
-const MAX_REPLAYED = 1_000;
 const MAX_USER_AGENT = 256;
 /** How long the end of the server waits for commands under way, and then for the ends to be recorded. */
 const DRAIN_MS = 2_000;
@@ -79,7 +77,7 @@ function userAgentOf(request: FastifyRequest): string | null {
 /** Chat: frames become events, and events that come out of the tail become frames. */
 export default fp(
   async function chat(fastify: FastifyInstance, { limits }: ChatOptions) {
-    const { audit, auth, database, tail, refuseFrame, traffic } = fastify;
+    const { audit, auth, tail, refuseConnection, refuseFrame, traffic } = fastify;
     const { takeFrame } = fastify.limits;
     /** Sessions whose end is not on record yet, by id. */
     const sessions = new Map<string, Session>();
@@ -189,35 +187,6 @@ export default fp(
       delivered = nextSeq;
     });
 
-    // ---- what a member missed
-
-    async function replay(session: Session, room: string, since: Since, until: number): Promise<Replay> {
-      // As the database says: another instance may have begun an epoch that this one has not heard of yet.
-      const { epoch, firstSeq } = await read(readLogState(database.read));
-      if (since.epoch !== epoch || since.seq >= until || since.seq < firstSeq - 1) {
-        return { reset: { epoch, first_seq: firstSeq, seq: until } };
-      }
-      const range = { from: since.seq + 1, to: until };
-      const { events, hasMore } = await read(roomMessages(database.read, room, range, MAX_REPLAYED));
-      // Whoever reads the log is in the log, and before they get to see it.
-      await audit.record({
-        action: 'AUDIT_READ',
-        user_id: session.userId,
-        session_id: session.id,
-        ip: session.ip,
-        room,
-        details: {
-          path: '/ws',
-          filters: { action: 'MESSAGE_SENT', room, since: `${since.epoch}:${since.seq}` },
-          rows: events.length,
-        },
-      });
-      const messages = events.map(({ seq, timestamp, user_id, message }) =>
-        frameBytes({ type: 'message', room, user_id: user_id ?? '', text: message ?? '', seq, timestamp }),
-      );
-      return { messages, truncated: hasMore };
-    }
-
     // ---- from the sockets to the log
 
     /** Sessions whose end is not recorded, nor given up, yet. */
@@ -232,8 +201,9 @@ export default fp(
       traffic,
       outbox: new Outbox(),
       takeFrame,
-      refuse: refuseFrame,
-      replay,
+      refuseConnection,
+      refuseFrame,
+      replay: replayer(fastify),
       delivered: () => delivered,
       onEnded: (session, recorded) => {
         // The end of one that is on record comes through the tail; only the others must be forgotten here.

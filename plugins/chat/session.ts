@@ -18,7 +18,6 @@ import {
   type LeaveFrame,
   type MessageFrame,
   type ServerFrame,
-  type Since,
 } from '../../src/core/frames.ts';
 import type { AuditEvent } from '../../src/core/schemas.ts';
 import type { Audit } from '../audit/index.ts';
@@ -28,6 +27,7 @@ import { type Command, Commands } from './commands.ts';
 import { Connection } from './connection.ts';
 import { Inbox } from './inbox.ts';
 import type { Outbox } from './outbox.ts';
+import type { Replay } from './replay.ts';
 
 /** Messages of one session that may be on their way into the log. */
 const MAX_IN_FLIGHT = 64;
@@ -35,10 +35,6 @@ const MAX_IN_FLIGHT = 64;
 const MAX_ROOMS_NAMED = 100;
 /** The rooms of a session that has joined none yet: an idle connection should cost little. Never written to. */
 const NO_ROOMS = new Map<string, Receipt>();
-/** What a replay found: messages as frames, or why there is none. */
-export type Replay =
-  | { messages: Buffer[]; truncated: boolean }
-  | { reset: { epoch: string; first_seq: number; seq: number } };
 
 /** What all sessions of a server share. */
 export type SessionContext = {
@@ -48,10 +44,11 @@ export type SessionContext = {
   outbox: Outbox;
   /** Whether a user may send one more frame, by all sessions together. */
   takeFrame: (userId: string, now: number) => boolean;
+  /** Puts on record that this session never began. */
+  refuseConnection: (code: ErrorCode, source: { user_id: string; ip: string | null }) => void;
   /** Puts a refused frame on record. */
-  refuse: (code: ErrorCode, source: { user_id: string; ip: string | null; session_id: string }) => void;
-  /** Reads what a member missed in a room: after `since`, before `until`. Recorded as a read of the log. */
-  replay: (session: Session, room: string, since: Since, until: number) => Promise<Replay>;
+  refuseFrame: (code: ErrorCode, source: { user_id: string; ip: string | null; session_id: string }) => void;
+  replay: Replay;
   /** The number that the log's next event will get, as far as this instance has delivered. */
   delivered: () => number;
   /** It has ended; with true when its DISCONNECTED is on record, and the tail will bring it. Called once. */
@@ -231,7 +228,7 @@ export class Session {
   /** A frame was refused before it could be read. */
   onRefused(code: ErrorCode): void {
     if (this.#isOver()) return;
-    this.#context.refuse(code, { user_id: this.userId, ip: this.ip, session_id: this.id });
+    this.#context.refuseFrame(code, { user_id: this.userId, ip: this.ip, session_id: this.id });
   }
 
   /** The server closes; what was received and not handled yet comes too late. */
@@ -251,17 +248,22 @@ export class Session {
 
   /** Tells the client why something is not, or not known to be, on record. */
   tellError(error: unknown, ref: string | undefined): void {
+    const code = this.#sendError(error, ref);
+    // Unknown is not refused: it may well be on record.
+    if (code !== 'outcome_unknown') this.onRefused(code);
+    // The log knows of its end before this instance has heard of it.
+    if (error instanceof ExpelledError) this.expel();
+  }
+
+  #sendError(error: unknown, ref: string | undefined): ErrorCode {
     if (!(error instanceof CodedError)) this.onFault(error);
     const { code, message } =
       error instanceof CodedError ? error : new CodedError('internal', 'Something went wrong on the server.');
     this.#connection.send(
       frameBytes({ type: 'error', code, message, ...(ref === undefined ? {} : { ref }) }),
     );
-    // Unknown is not refused: it may well be on record.
-    if (code !== 'outcome_unknown') this.onRefused(code);
     if (code === 'outcome_unknown' || code === 'audit_unavailable') this.#inbox.refuseWaiting();
-    // The log knows of its end before this instance has heard of it.
-    if (error instanceof ExpelledError) this.expel();
+    return code;
   }
 
   /** A command is finished with. */
@@ -347,30 +349,17 @@ export class Session {
     const receipt = this.#rooms.get(room);
     if (receipt === undefined) return;
     const joined = { type: 'joined' as const, room, user_id: this.userId, ...receipt };
-    if (command?.since === undefined) {
+    const { ref, since } = command ?? {};
+    if (since === undefined) {
       this.#connection.send(frameBytes(joined));
-      this.#ack(command?.ref, receipt);
+      this.#ack(ref, receipt);
       return;
     }
     this.#connection.hold(room);
-    try {
-      const replay = await this.#context.replay(this, room, command.since, until);
-      if ('reset' in replay) {
-        this.#connection.send(frameBytes({ type: 'reset', room, ...replay.reset }));
-        this.#connection.send(frameBytes(joined));
-      } else {
-        const { messages, truncated } = replay;
-        await this.#connection.sendPaced(messages);
-        this.#connection.send(frameBytes({ ...joined, replayed: messages.length, truncated }));
-      }
-    } catch (error) {
-      // In the room all the same, and that is on record; what was missed can be asked for again.
-      if (!(error instanceof CodedError)) this.onFault(error);
-      this.#connection.send(frameBytes({ ...joined, replayed: 0, truncated: true }));
-    } finally {
-      this.#ack(command.ref, receipt);
-      this.#connection.release(room);
-    }
+    const replayed = await this.#context.replay(this, this.#connection, { room, since, until, ref });
+    this.#connection.send(frameBytes({ ...joined, ...replayed }));
+    this.#ack(ref, receipt);
+    this.#connection.release(room);
   }
 
   #welcome(): void {
@@ -405,8 +394,16 @@ export class Session {
     if (this.#isOver()) return;
     this.#state = 'closing';
     this.#wake();
-    this.tellError(error, undefined);
-    if (!(error instanceof ExpelledError)) this.close(1013, 'the audit log cannot be written');
+    // Nothing but a ban expels a session that has not begun.
+    const isBanned = error instanceof ExpelledError;
+    const why = isBanned ? new CodedError('banned', 'You are banned.', { cause: error }) : error;
+    const code = this.#sendError(why, undefined);
+    // Unknown is not refused: it may well be on record.
+    if (code !== 'outcome_unknown') {
+      this.#context.refuseConnection(code, { user_id: this.userId, ip: this.ip });
+    }
+    if (isBanned) this.expel();
+    else this.close(1013, 'the audit log cannot be written');
     if (error instanceof OutcomeUnknownError) {
       error.settled.then(
         () => this.#recordEnd(1013, 'the audit log cannot be written'),

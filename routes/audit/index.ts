@@ -28,7 +28,7 @@ const security = [{ token: [] }];
 export default fp(
   async function auditRoutes(instance: FastifyInstance) {
     const fastify = instance.withTypeProvider<TypeBoxTypeProvider>();
-    const { audit, auth, database } = fastify;
+    const { audit, auth, database, limits } = fastify;
     const onRequest = auth.requireScope('audit:read');
 
     fastify.addHook('onSend', async (_request, reply) => {
@@ -102,7 +102,7 @@ export default fp(
           },
         },
       },
-      async (request) => readStats(fastify, request),
+      async (request) => limits.readInTurn(userOf(request), () => readStats(fastify, request)),
     );
 
     fastify.get(
@@ -173,21 +173,21 @@ export default fp(
     );
 
     async function list(request: FastifyRequest, reply: FastifyReply) {
-      return readPage(fastify, request, reply, { path: '/audit', binding: {}, filter: {} });
+      const scope = { path: '/audit', binding: {}, filter: {} };
+      return limits.readInTurn(userOf(request), () => readPage(fastify, request, reply, scope));
     }
 
     async function listOwn(request: FastifyRequest, reply: FastifyReply) {
-      if (request.principal === null) throw new Error('nobody asks');
-      const { userId } = request.principal;
-      return readPage(fastify, request, reply, {
-        path: '/audit/me',
-        binding: { me: userId },
-        filter: { user_id: [userId] },
-      });
+      const userId = userOf(request);
+      const scope = { path: '/audit/me', binding: { me: userId }, filter: { user_id: [userId] } };
+      return limits.readInTurn(userId, () => readPage(fastify, request, reply, scope));
     }
 
     async function get(request: FastifyRequest<{ Params: { seq: number } }>) {
-      const { seq } = request.params;
+      return limits.readInTurn(userOf(request), () => readEvent(request, request.params.seq));
+    }
+
+    async function readEvent(request: FastifyRequest, seq: number): Promise<AuditEvent> {
       const event = await read(getEvent(database.read, seq));
       await recordRead(audit, request, `/audit/${seq}`, {}, event === undefined ? 0 : 1);
       if (event !== undefined) return event;
@@ -208,7 +208,12 @@ export default fp(
   },
   {
     name: 'audit-routes',
-    dependencies: ['auth', 'database', 'audit', 'refusals', 'validation'],
+    dependencies: ['auth', 'database', 'audit', 'refusals', 'limits', 'validation'],
     encapsulate: true,
   },
 );
+
+function userOf({ principal }: FastifyRequest): string {
+  if (principal === null) throw new Error('nobody asks');
+  return principal.userId;
+}

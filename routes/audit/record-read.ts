@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify';
+import { addressOf } from '../../plugins/addresses.ts';
 import type { Audit } from '../../plugins/audit/index.ts';
-import { addressOf } from '../../plugins/refusals.ts';
 
 /** Promise 7: whoever reads the log is in the log, and before the answer is sent. */
 export async function recordRead(

@@ -5,8 +5,8 @@ import Type from 'typebox';
 import { findBan, isInFuture, listBans } from '../../db/bans.ts';
 import { read } from '../../db/read.ts';
 import { findSessionUser } from '../../db/sessions.ts';
+import { addressOf } from '../../plugins/addresses.ts';
 import { problems } from '../../plugins/errors.ts';
-import { addressOf } from '../../plugins/refusals.ts';
 import { Ban, BansQuery } from '../../src/core/bans.ts';
 import { decodeCursor, encodeCursor, filterKey } from '../../src/core/cursor.ts';
 import { CodedError } from '../../src/core/errors.ts';
@@ -144,7 +144,7 @@ export default fp(
       }
       const reason = checkReason(query.reason ?? body.reason ?? null);
       const session_id = request.params.session_id.toLowerCase();
-      const target_user_id = await read(findSessionUser(database.read, session_id));
+      const target_user_id = await read(findSessionUser(database.moderation, session_id));
       if (target_user_id === undefined) {
         throw new CodedError('not_found', 'There is no open session of this id.', {
           parameter: 'session_id',
@@ -163,7 +163,7 @@ export default fp(
       const { limit = 50, cursor: given } = request.query;
       const expected = { epoch: audit.epoch, order: 'asc' as const, filters: filterKey({ bans: '' }) };
       const after = given === undefined ? -1 : decodeCursor(audit.cursorKey, given, expected).seq;
-      const { bans, hasMore } = await read(listBans(database.read, after, limit));
+      const { bans, hasMore } = await read(listBans(database.moderation, after, limit));
       const last = bans.at(-1);
       return {
         data: bans,
@@ -193,7 +193,7 @@ export default fp(
 
     async function unban(request: FastifyRequest<{ Params: UserParams }>) {
       const target_user_id = checkUser(request.params.user_id);
-      if ((await read(findBan(database.read, target_user_id))) === undefined) {
+      if ((await read(findBan(database.moderation, target_user_id))) === undefined) {
         throw new CodedError('not_found', 'This user is not banned.', { parameter: 'user_id' });
       }
       return audit.record({ action: 'USER_UNBANNED', ...by(request), target_user_id });
@@ -206,7 +206,7 @@ export default fp(
       if (at === undefined) {
         throw invalid('until', 'must be an RFC 3339 date-time with an offset and at most six decimals');
       }
-      if (!(await read(isInFuture(database.read, at)))) throw invalid('until', 'must be in the future');
+      if (!(await read(isInFuture(database.moderation, at)))) throw invalid('until', 'must be in the future');
       return at;
     }
   },

@@ -2,7 +2,10 @@ import Type, { type Static, type TObject } from 'typebox';
 import { exportFormats, exportOutcomes } from './export.ts';
 
 const Empty = Type.Object({});
-const Code = Type.String({ description: 'The error code that the client got.' });
+const Code = Type.String({
+  description:
+    'The error code that the client got; `*` where it stands for several, of a source with too many kinds of refusal.',
+});
 const Count = Type.Integer({
   minimum: 1,
   description: 'How many refusals of this source and code this event stands for.',
@@ -26,8 +29,10 @@ const HttpRefusal = Type.Object({
   count: Count,
   since: Since,
   sources: Sources,
-  method: Type.String({ description: '`*` where it could not be read, or sources are counted together.' }),
-  route: Type.String({ description: 'The route as registered, or `*` where none matched.' }),
+  method: Type.String({ description: '`*` where it could not be read, or several are counted together.' }),
+  route: Type.String({
+    description: 'The route as registered; `*` where none matched, or several are counted together.',
+  }),
 });
 
 /** Why a live stream ended. */
@@ -74,7 +79,10 @@ export const actions = {
   JOINED: { description: 'A user entered a room.', details: Empty },
   LEFT: { description: 'A user left a room.', details: Empty },
   MESSAGE_SENT: { description: 'A user said something in a room.', details: Empty },
-  CONNECTION_REFUSED: { description: 'A WebSocket handshake was refused.', details: Refusal },
+  CONNECTION_REFUSED: {
+    description: 'A WebSocket handshake was refused, or a session before its CONNECTED was on record.',
+    details: Refusal,
+  },
   MESSAGE_REFUSED: { description: 'A WebSocket frame was refused.', details: Refusal },
   ACCESS_DENIED: { description: 'A request lacked a valid token or the right.', details: HttpRefusal },
   REQUEST_REFUSED: { description: 'A request was refused for any other reason.', details: HttpRefusal },

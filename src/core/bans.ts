@@ -46,6 +46,12 @@ export type BanInForce = Pick<Ban, 'reason' | 'until' | 'seq'> & {
   remainingMs: number | null;
 };
 
+/**
+ * How long a ban is known after its end, in milliseconds. Until then the database is asked whether it has ended by its
+ * own clock; should that have gone back by more than this, it still refuses the sessions of such a user by itself.
+ */
+const LAPSED_KEPT_MS = 60_000;
+
 type Entry = Omit<BanInForce, 'remainingMs'> & {
   /** When it ends as far as is known, in milliseconds of the monotonic clock. */
   endsAt: number;
@@ -55,7 +61,7 @@ type Entry = Omit<BanInForce, 'remainingMs'> & {
 export const bannedError = ({ until, reason }: Pick<Ban, 'until' | 'reason'>): CodedError =>
   new CodedError('banned', `You are banned${until === null ? '' : ` until ${until}`}: ${reason}`);
 
-/** The bans of a log as its events tell them, by user. */
+/** The bans of a log as its events tell them, by user. As in the database, what has lapsed goes with the next ban. */
 export class Bans {
   readonly #byUser = new Map<string, Entry>();
 
@@ -71,6 +77,11 @@ export class Bans {
   /** Forgets a ban that the database no longer knows, unless another has come in its place. */
   forget(userId: string, seq: number): void {
     if (this.#byUser.get(userId)?.seq === seq) this.#byUser.delete(userId);
+  }
+
+  /** How many are known. */
+  get size(): number {
+    return this.#byUser.size;
   }
 
   clear(): void {
@@ -93,6 +104,9 @@ export class Bans {
     if (action === 'USER_UNBANNED') this.#byUser.delete(target_user_id);
     if (action !== 'USER_BANNED') return undefined;
     const { reason, until } = details as DetailsOf<'USER_BANNED'>;
+    for (const [userId, { endsAt }] of this.#byUser) {
+      if (endsAt + LAPSED_KEPT_MS < now) this.#byUser.delete(userId);
+    }
     const remainingMs = until === null ? null : Date.parse(until) - Date.parse(timestamp);
     this.set(target_user_id, { reason, until, seq, remainingMs }, now);
     return target_user_id;

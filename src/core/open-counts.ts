@@ -13,6 +13,11 @@ export class OpenCounts {
     return this.#open.size;
   }
 
+  /** Whether a key has something open. */
+  has(key: string): boolean {
+    return this.#open.has(key);
+  }
+
   /** Whether a key may open one more. */
   hasRoom(key: string): boolean {
     return this.#limit === 0 || (this.#open.get(key) ?? 0) < this.#limit;

@@ -47,6 +47,15 @@ export class Quota {
     return `"${this.#name}";r=${left};t=${resetSeconds}`;
   }
 
+  /** How a key would stand if it asked for one more, which it does not. @param now milliseconds of a monotonic clock */
+  look(key: string, now: number): Standing {
+    const window = this.#windows.get(key);
+    if (window !== undefined && window.endsAt > now) {
+      return this.#standing(window, window.used < this.#limit, now);
+    }
+    return this.#standing({ endsAt: now + this.#windowMs, used: 0 }, true, now);
+  }
+
   /** Asks for one more. @param now milliseconds of a monotonic clock */
   take(key: string, now: number): Standing {
     let window = this.#windows.get(key);
@@ -57,11 +66,11 @@ export class Quota {
     }
     const allowed = window.used < this.#limit;
     if (allowed) window.used += 1;
-    return {
-      allowed,
-      left: this.#limit - window.used,
-      resetSeconds: Math.ceil((window.endsAt - now) / 1_000),
-    };
+    return this.#standing(window, allowed, now);
+  }
+
+  #standing({ endsAt, used }: Window, allowed: boolean, now: number): Standing {
+    return { allowed, left: this.#limit - used, resetSeconds: Math.ceil((endsAt - now) / 1_000) };
   }
 
   /** Makes room for a window of a key, at the end. */

@@ -1,40 +1,50 @@
 import { OutcomeUnknownError } from './errors.ts';
 import type { Draft } from './events.ts';
+import { OpenCounts } from './open-counts.ts';
+
+/** The code of a source’s refusals of many kinds. */
+const REST = '*';
+const NOTHING = { pending: 0, since: 0, where: undefined };
+
+/** Where a request was refused: closed lists, never what somebody made up. */
+export type Where = { method: string; route: string };
 
 /** What one event stands for. */
 export type Tally = {
+  /** The code of all of them; `*` where they are the rest of a source. */
+  code: string;
+  /** Where all of them were refused; undefined: in several places, or in none. */
+  where: Where | undefined;
   /** How many refusals. */
   count: number;
   /** When the first of them was seen, in milliseconds since 1970. */
   since: number;
-  /** From how many sources, counted up to a bound; 1 in the event of a source. */
-  sources: number;
+  /** From how many sources, counted up to a bound; undefined: from one, whom the event names. */
+  sources: number | undefined;
 };
 
 /** Makes the event that stands for some refusals. */
 export type RefusalDraft = (tally: Tally) => Draft;
 
-/** Something that was refused. */
+/** Something that was refused. With the source, the action and the code are what refusals are folded by. */
 export type Refusal = {
-  /** What was refused and where, made of closed lists; with the source, what refusals are folded by. */
-  kind: string;
+  action: string;
+  code: string;
+  where?: Where;
   /** Who was refused: a user, a network. */
   source: string;
-  /** The event that names this source. */
   draft: RefusalDraft;
-  /** The coarser kind by which the sources are folded that are too many. */
-  group: string;
-  /** The event for those, which names none of them. */
-  shared: RefusalDraft;
 };
 
 export type RefusalOptions = {
   record: (draft: Draft) => Promise<unknown>;
-  /** One event per source and kind stands for this many milliseconds of repeats. */
+  /** One event per source, action and code stands for this many milliseconds of repeats. */
   windowMs: number;
-  /** The most sources and kinds that are told apart at a time, and so the most events in a window that name one. */
+  /** The most sources that are told apart at a time. */
   maxSources: number;
-  /** The most sources of one group that are counted. */
+  /** The most kinds, of action and code, of one source that are told apart at a time. */
+  maxKinds: number;
+  /** The most sources that are counted where they share an event. */
   maxCounted: number;
   /** Milliseconds since 1970. */
   now: () => number;
@@ -42,29 +52,44 @@ export type RefusalOptions = {
 
 type Window = {
   draft: RefusalDraft;
+  code: string;
+  /** Whose place it takes; undefined: nobody's, for sources share it. */
+  owner: string | undefined;
   /** When this window began. */
   startedAt: number;
-  /** Refusals that no event stands for yet, and when the first of them was seen. */
+  /** Refusals that no event stands for yet, when the first of them was seen, and where they all were. */
   pending: number;
   since: number;
-  /** Whom the pending ones are from; undefined: from one, whom the event names. */
-  sources: Set<string> | undefined;
+  where: Where | undefined;
+  /** Whom the pending ones of a shared window are from. */
+  sources: Set<string>;
 };
 
+/** Refusals that no event stands for yet, as they are added to a window. */
+type Share = Pick<Window, 'pending' | 'since' | 'where'> & { sources: Iterable<string> };
+
+/** Where both were refused, if that is one place. */
+const common = (one: Where | undefined, other: Where | undefined): Where | undefined =>
+  one?.method === other?.method && one?.route === other?.route ? one : undefined;
+
 /**
- * Puts refusals on record without letting a flood of them fill the log. The first of a source and kind is recorded at
- * once, its repeats as one event with a count when the window ends. Where sources are too many, further ones share an
- * event for each group, with their number. While the log cannot be written the counts are kept, and recorded when it
- * can: the counts of all events add up to what was noted.
+ * Puts refusals on record without letting a flood of them fill the log. The first of a source, action and code is
+ * recorded at once, its repeats as one event with a count when the window ends. A source with too many kinds has one
+ * event more for each action, which names it. Where sources are too many, further ones share an event for each action
+ * and code, with their number. While the log cannot be written the counts are kept, and recorded when it can: the
+ * counts of all events add up to what was noted.
  *
- * A window has one event at most and keeps its place until it is over, so there are at most `maxSources` events in
- * `windowMs` that name a source, and one more for each group.
+ * A source has one place, whatever it does, so that none can take those of others. A window has one event at most and
+ * keeps its place until it is over. So in `windowMs` there are at most `maxSources` times `maxKinds` and the actions
+ * events that name a source, and one more for each action and code.
  */
 export class Refusals {
   readonly #options: RefusalOptions;
-  /** Of sources that are told apart, by kind and source. */
+  /** Of sources that are told apart, by source and kind, or source and action for the rest of it. */
   readonly #own = new Map<string, Window>();
-  /** Of all others, by group. */
+  /** How many of those each source has. */
+  readonly #places: OpenCounts;
+  /** Of all other sources, by kind. */
   readonly #shared = new Map<string, Window>();
   readonly #sweep: NodeJS.Timeout;
   /** Events being recorded now. */
@@ -72,21 +97,22 @@ export class Refusals {
 
   constructor(options: RefusalOptions) {
     this.#options = options;
+    this.#places = new OpenCounts(options.maxKinds);
     this.#sweep = setInterval(() => this.#endWindows(), options.windowMs / 4);
     this.#sweep.unref();
   }
 
   /** Notes one refusal; answers nobody and never throws. */
-  note({ kind, source, draft, group, shared }: Refusal): void {
-    const key = `${kind}\n${source}`;
-    const known = this.#own.get(key);
-    if (known !== undefined) this.#add(known, source);
-    else if (this.#own.size < this.#options.maxSources) this.#begin(this.#own, key, draft, undefined);
-    else {
-      const others = this.#shared.get(group);
-      if (others !== undefined) this.#add(others, source);
-      else this.#begin(this.#shared, group, shared, new Set([source]));
-    }
+  note({ action, code, where, source, draft }: Refusal): void {
+    const kind = `${action} ${code}`;
+    const own = `${source}\n${kind}`;
+    const share = { pending: 1, since: this.#options.now(), where, sources: [source] };
+    const hasPlace = this.#places.has(source);
+    const hasRoom = hasPlace ? this.#places.hasRoom(source) : this.#places.size < this.#options.maxSources;
+    if (this.#own.has(own) || hasRoom) this.#add(this.#own, own, share, { draft, code, owner: source });
+    else if (hasPlace) {
+      this.#add(this.#own, `${source}\n${action}`, share, { draft, code: REST, owner: source });
+    } else this.#add(this.#shared, kind, share, { draft, code, owner: undefined });
   }
 
   /** Records what is still pending; resolves when the attempts have ended. */
@@ -98,26 +124,38 @@ export class Refusals {
     await Promise.all(this.#recording);
   }
 
-  #add(window: Window, source: string): void {
-    if (window.pending === 0) window.since = this.#options.now();
-    window.pending += 1;
-    this.#count(window, source);
-  }
-
-  #count({ sources }: Window, source: string): void {
-    if (sources !== undefined && sources.size < this.#options.maxCounted) sources.add(source);
-  }
-
-  #begin(
+  /** Adds refusals to a window, which begins with them if there is none. */
+  #add(
     windows: Map<string, Window>,
     key: string,
-    draft: RefusalDraft,
-    sources: Set<string> | undefined,
+    share: Share,
+    made: Pick<Window, 'draft' | 'code' | 'owner'>,
   ): void {
-    const now = this.#options.now();
-    const window = { draft, startedAt: now, pending: 1, since: now, sources };
-    windows.set(key, window);
+    const known = windows.get(key);
+    if (known !== undefined) {
+      this.#merge(known, share);
+      return;
+    }
+    const window = { ...made, startedAt: share.since, ...NOTHING, sources: new Set<string>() };
+    this.#merge(window, share);
+    this.#open(windows, key, window);
     this.#record(windows, key, window);
+  }
+
+  #merge(window: Window, { pending, since, where, sources }: Share): void {
+    const isFirst = window.pending === 0;
+    window.since = isFirst ? since : Math.min(window.since, since);
+    window.where = isFirst ? where : common(window.where, where);
+    window.pending += pending;
+    if (window.owner !== undefined) return;
+    for (const source of sources) {
+      if (window.sources.size < this.#options.maxCounted) window.sources.add(source);
+    }
+  }
+
+  #open(windows: Map<string, Window>, key: string, window: Window): void {
+    windows.set(key, window);
+    if (window.owner !== undefined) this.#places.add(window.owner);
   }
 
   #endWindows(): void {
@@ -125,8 +163,10 @@ export class Refusals {
     for (const windows of [this.#own, this.#shared]) {
       for (const [key, window] of windows) {
         if (now - window.startedAt < this.#options.windowMs) continue;
-        if (window.pending === 0) windows.delete(key);
-        else {
+        if (window.pending === 0) {
+          windows.delete(key);
+          if (window.owner !== undefined) this.#places.remove(window.owner);
+        } else {
           window.startedAt = now;
           this.#record(windows, key, window);
         }
@@ -135,11 +175,19 @@ export class Refusals {
   }
 
   #record(windows: Map<string, Window>, key: string, window: Window): void {
-    const { pending: count, since, sources } = window;
+    const { code, pending, since, where, sources, owner } = window;
     window.pending = 0;
-    if (sources !== undefined) window.sources = new Set();
+    window.sources = new Set();
     const attempt = this.#options
-      .record(window.draft({ count, since, sources: sources?.size ?? 1 }))
+      .record(
+        window.draft({
+          code,
+          where,
+          count: pending,
+          since,
+          sources: owner === undefined ? sources.size : undefined,
+        }),
+      )
       .catch((error: unknown) => {
         if (error instanceof OutcomeUnknownError) return error.settled;
         throw error;
@@ -150,10 +198,8 @@ export class Refusals {
           // Not on record: the count goes back, and the end of the window tries again. The attempt may have
           // outlived its window, and there may be a new one by now.
           const current = windows.get(key) ?? window;
-          current.since = current.pending === 0 ? since : Math.min(current.since, since);
-          current.pending += count;
-          for (const source of sources ?? []) this.#count(current, source);
-          windows.set(key, current);
+          this.#merge(current, { pending, since, where, sources });
+          if (!windows.has(key)) this.#open(windows, key, current);
         },
       )
       .finally(() => this.#recording.delete(attempt));

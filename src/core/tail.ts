@@ -3,11 +3,14 @@ import type { AuditEvent } from './schemas.ts';
 /** Takes events in `seq` order, each once; the next ones come when its promise resolves. */
 export type TailHandler = (events: readonly AuditEvent[]) => void | Promise<void>;
 
+/** What a read of the log gave, and whether that was all that was committed when it began. */
+export type TailPage = { events: AuditEvent[]; isEnd: boolean };
+
 export type TailOptions = {
   /** The first seq that is not known yet. */
   next: number;
   /** Reads committed events from `from` on, in order and without gaps, at most `limit`. */
-  read: (from: number, limit: number) => Promise<AuditEvent[]>;
+  read: (from: number, limit: number) => Promise<TailPage>;
   /** How many events, and bytes of their messages, are kept for readers who are nearly up to date. */
   maxRecentEvents: number;
   maxRecentBytes: number;
@@ -18,6 +21,7 @@ export type TailOptions = {
 };
 
 const PAGE = 500;
+const NOTHING: TailPage = { events: [], isEnd: false };
 /** Batches of this instance that are kept until what others committed before them is read. */
 const MAX_AHEAD = 64;
 
@@ -46,13 +50,13 @@ export class Tail {
   /** What this instance committed beyond `#next`, by the first seq of each batch. */
   readonly #ahead = new Map<number, readonly AuditEvent[]>();
   /** Reads of the database under way, for the tail itself and for subscribers that fell behind. */
-  readonly #reads = new Set<Promise<AuditEvent[]>>();
+  readonly #reads = new Set<Promise<TailPage>>();
   #closed = false;
   /** Counts the restarts; what was read before one is not taken after it. */
   #generation = 0;
   /** When the database last answered a read, in milliseconds of the monotonic clock. */
   #readAt = performance.now();
-  /** When the read began that last found nothing more: all that was committed before is known. */
+  /** When the read began that last came to the end of the log: all that was committed before is known. */
   #endSeenAt = performance.now();
 
   constructor(options: TailOptions) {
@@ -134,7 +138,7 @@ export class Tail {
       next: () => this.#next,
       recent: (seq) => this.#sliceRecent(seq),
       mayShow: this.#options.mayShow,
-      read: (seq) => this.#read(seq),
+      read: async (seq) => (await this.#read(seq)).events,
       onError: (error) => {
         this.#subscriptions.delete(subscription);
         this.#options.onError(error);
@@ -160,10 +164,13 @@ export class Tail {
       const [next, target] = [this.#next, this.#target];
       this.#lookFurther = false;
       while (looking || this.#next < this.#target) {
-        const events = await this.#read(this.#next, this.#gap());
-        // A page may be short because its events are heavy; only an empty one is the end.
-        if (this.#closed || events.length === 0) break;
+        const startedAt = performance.now();
+        const { events, isEnd } = await this.#read(this.#next, this.#gap());
+        if (this.#closed) break;
         this.#append(events);
+        // Once they are handed on, also while others go on writing and there is always something more.
+        if (isEnd) this.#endSeenAt = Math.max(this.#endSeenAt, startedAt);
+        if (isEnd || events.length === 0) break;
       }
       // A hint may have come while a read was under way that began too early to see what it told of.
       isWorthIt = this.#next > next || this.#target > target;
@@ -179,22 +186,19 @@ export class Tail {
   }
 
   /** A page of the database; empty when it could not be read. Nothing is skipped: the reader has not moved. */
-  async #read(from: number, limit = PAGE): Promise<AuditEvent[]> {
-    const startedAt = performance.now();
-    const page = this.#options.read(from, limit);
+  async #read(from: number, limit = PAGE): Promise<TailPage> {
+    const reading = this.#options.read(from, limit);
     const generation = this.#generation;
-    this.#reads.add(page);
+    this.#reads.add(reading);
     try {
-      const events = await page;
+      const page = await reading;
       this.#readAt = performance.now();
-      if (generation !== this.#generation) return [];
-      if (events.length === 0) this.#endSeenAt = Math.max(this.#endSeenAt, startedAt);
-      return events;
+      return generation === this.#generation ? page : NOTHING;
     } catch (error) {
       this.#options.onError(error);
-      return [];
+      return NOTHING;
     } finally {
-      this.#reads.delete(page);
+      this.#reads.delete(reading);
     }
   }
 

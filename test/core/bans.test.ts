@@ -51,6 +51,22 @@ test('a ban is forgotten only if no other has come in its place', async (t) => {
   t.equal(bans.get('mallory'), undefined);
 });
 
+test('a ban that has lapsed a minute ago is dropped with the next one', async (t) => {
+  const bans = new Bans();
+  const ban = (name: string, until: string | null, now: number) =>
+    bans.apply(event({ target_user_id: name, details: { reason: 'spam', until } }), now);
+  ban('for a second', '2026-11-22T09:30:01.000000Z', 0);
+  ban('for two', '2026-11-22T09:30:02.000000Z', 0);
+  ban('for ever', null, 0);
+  ban('another', null, 61_500);
+  t.equal(bans.get('for a second'), undefined);
+  t.match(bans.get('for two'), { endsAt: 2_000 }, 'its end may be asked for still');
+  t.equal(bans.size, 3);
+  for (let n = 0; n < 2_000; n += 1) ban(`user ${n}`, '2026-11-22T09:30:00.001000Z', 100_000 + 100 * n);
+  t.ok(bans.size < 620, `${bans.size} are known`);
+  t.ok(bans.get('for ever'));
+});
+
 test('a banned user is told until when, and why', async (t) => {
   t.match(bannedError({ reason: 'spam', until: null }), {
     code: 'banned',

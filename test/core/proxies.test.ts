@@ -1,5 +1,5 @@
 import { test } from 'tap';
-import { trustedProxies } from '../../src/core/proxies.ts';
+import { clientOf, trustedProxies } from '../../src/core/proxies.ts';
 
 test('an address is trusted when it is named, or in a network that is, in whatever spelling', async (t) => {
   const trusts = trustedProxies([
@@ -51,4 +51,42 @@ test('no range of IPv6 holds an address of IPv4', async (t) => {
     }
   }
   t.notOk(trustedProxies([])('127.0.0.1'), 'and nobody is trusted by default');
+});
+
+test('the client is the last address of X-Forwarded-For that is no proxy’s, with its port or without', async (t) => {
+  const isProxy = trustedProxies(['10.0.0.0/8', '2001:db8::/32']);
+  for (const [forwardedFor, address, nearest] of [
+    ['192.0.2.7:4711', '192.0.2.7', '192.0.2.7'],
+    ['[2001:DB9:0::1]:4711', '2001:db9::1', '2001:db9::1'],
+    ['[2001:db9::1]', '2001:db9::1', '2001:db9::1'],
+    ['2001:db9::1:4711', '2001:db9::1:4711', '2001:db9::1:4711'],
+    ['[::ffff:192.0.2.7]:1', '192.0.2.7', '192.0.2.7'],
+    ['6.6.6.6, 192.0.2.7:1, 10.9.9.9:65535, [2001:db8::1]:2', '192.0.2.7', '192.0.2.7'],
+    ['10.9.9.9:1', '10.9.9.9', '10.9.9.9'],
+    // Who is a proxy and does not tell whose request it is stands for whoever that is.
+    ['unknown', null, '10.1.2.3'],
+    ['192.0.2.7, unknown, 10.9.9.9:1', null, '10.9.9.9'],
+    ['192.0.2.7:', null, '10.1.2.3'],
+    ['192.0.2.7:123456', null, '10.1.2.3'],
+    ['192.0.2.7:80:80', null, '10.1.2.3'],
+    ['192.0.2:80', null, '10.1.2.3'],
+    ['[2001:db9::1', null, '10.1.2.3'],
+    ['[2001:db9::1]80', null, '10.1.2.3'],
+    ['[]:80', null, '10.1.2.3'],
+    ['', '10.1.2.3', '10.1.2.3'],
+    [' , ', '10.1.2.3', '10.1.2.3'],
+    [undefined, '10.1.2.3', '10.1.2.3'],
+  ] as const) {
+    t.strictSame(
+      clientOf('::ffff:10.1.2.3', forwardedFor, isProxy),
+      { address, nearest },
+      forwardedFor ?? 'none',
+    );
+  }
+  t.strictSame(
+    clientOf('11.1.2.3', '192.0.2.7:1', isProxy),
+    { address: '11.1.2.3', nearest: '11.1.2.3' },
+    'a stranger is not believed',
+  );
+  t.strictSame(clientOf(undefined, '192.0.2.7', isProxy), { address: null, nearest: '' }, 'the peer is gone');
 });

@@ -18,6 +18,19 @@ test('so many pass in a window, and not one more', async (t) => {
   t.same(quota.take('alice', MINUTE), { allowed: true, left: 2, resetSeconds: 60 }, 'and then all again');
 });
 
+test('to look how a key would stand takes nothing', async (t) => {
+  const quota = new Quota('handshakes', 2, MINUTE, 10);
+  for (let n = 0; n < 5; n += 1) {
+    t.same(quota.look('alice', 0), { allowed: true, left: 2, resetSeconds: 60 });
+  }
+  t.equal(quota.size, 0);
+  quota.take('alice', 0);
+  t.same(quota.look('alice', 1_000), { allowed: true, left: 1, resetSeconds: 59 });
+  quota.take('alice', 1_000);
+  t.same(quota.look('alice', 2_000), { allowed: false, left: 0, resetSeconds: 58 });
+  t.same(quota.look('alice', MINUTE), { allowed: true, left: 2, resetSeconds: 60 });
+});
+
 test('whoever waits as long as told passes', async (t) => {
   const quota = new Quota('queries', 1, MINUTE, 10);
   quota.take('alice', 0.5);

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { test } from 'tap';
 import { CodedError, OutcomeUnknownError, type Receipt } from '../../src/core/errors.ts';
 import type { Draft } from '../../src/core/events.ts';
-import { type RefusalDraft, type RefusalOptions, Refusals } from '../../src/core/refusals.ts';
+import { type RefusalOptions, Refusals, type Where } from '../../src/core/refusals.ts';
 import { until } from '../support/client.ts';
 import { TIMESTAMP } from '../support/log.ts';
 
@@ -32,13 +32,11 @@ function setup(options: Partial<RefusalOptions> = {}) {
     },
     windowMs: WINDOW_MS,
     maxSources: 100,
+    maxKinds: 100,
     maxCounted: 100,
     now: () => clock.now,
     ...options,
   });
-  const draft =
-    (who: string): RefusalDraft =>
-    ({ count, since }) => ({ action: 'LEFT', message: `${who} ×${count} @${since}` });
   return {
     refusals,
     log,
@@ -46,14 +44,18 @@ function setup(options: Partial<RefusalOptions> = {}) {
     state,
     answers,
     attempts: () => attempts,
-    note: (source: string, kind = 'MESSAGE_REFUSED bad_frame') => {
-      const [, code = ''] = kind.split(' ');
+    note: (source: string, kind = 'MESSAGE_REFUSED bad_frame', where?: Where) => {
+      const [action = '', name = ''] = kind.split(' ');
       refusals.note({
-        kind,
+        action,
+        code: name,
         source,
-        draft: draft(`${code} ${source}`),
-        group: code,
-        shared: ({ sources, ...tally }) => draft(`${code} ${sources} others`)({ sources, ...tally }),
+        ...(where && { where }),
+        draft: ({ code, count, since, sources, where: place }) => {
+          const who = sources === undefined ? source : `${sources} others`;
+          const at = where && ` at ${place?.method} ${place?.route}`;
+          return { action: 'LEFT', message: `${code} ${who} ×${count} @${since}${at ?? ''}` };
+        },
       });
     },
     /** Waits until the log holds so many events; there are never more. */
@@ -143,6 +145,56 @@ test('beyond the bound, sources share one event for each code, with their number
   await refusals.close();
 });
 
+test('a source with many kinds has an event more for each action, and takes no place of another', async (t) => {
+  const { note, logged, log, clock, refusals, sweeps } = setup({ maxSources: 2, maxKinds: 3 });
+  for (const code of ['a', 'b', 'c', 'd', 'e', 'a']) note('mallory', `MESSAGE_REFUSED ${code}`);
+  for (const code of ['f', 'g', 'h']) note('mallory', `REQUEST_REFUSED ${code}`);
+  note('alice', 'MESSAGE_REFUSED a');
+  t.strictSame(
+    await logged(6),
+    ['a mallory', 'b mallory', 'c mallory', '* mallory', '* mallory', 'a alice'].map(
+      (who) => `${who} ×1 @1000`,
+    ),
+  );
+  clock.now += WINDOW_MS;
+  t.strictSame(
+    (await logged(9)).slice(6),
+    ['a mallory ×1', '* mallory ×1', '* mallory ×2'].map((who) => `${who} @1000`),
+    'the counts add up',
+  );
+  for (let turn = 0; turn < 2; turn += 1) {
+    clock.now += WINDOW_MS;
+    await sweeps();
+  }
+  for (const code of ['x', 'y', 'z']) note('mallory', `MESSAGE_REFUSED ${code}`);
+  await logged(12);
+  t.match(log.slice(9), [/^x mallory ×1/, /^y mallory ×1/, /^z mallory ×1/], 'quiet windows make room');
+  await refusals.close();
+});
+
+test('where it was is told of each refusal, and of several as long as it is one place', async (t) => {
+  const { note, logged, clock, state, refusals } = setup();
+  const place = (route: string): Where => ({ method: 'GET', route });
+  note('alice', 'ACCESS_DENIED a', place('/one'));
+  t.strictSame(await logged(1), ['a alice ×1 @1000 at GET /one']);
+  for (const routes of [
+    ['/two', '/two'],
+    ['/two', '/three', '/two'],
+  ]) {
+    for (const route of routes) note('alice', 'ACCESS_DENIED a', place(route));
+    // What goes back after it was tried keeps its place as well.
+    state.mode = 'fails';
+    clock.now += WINDOW_MS;
+    await refusals.close();
+    state.mode = 'works';
+    await refusals.close();
+  }
+  t.strictSame((await logged(3)).slice(1), [
+    'a alice ×2 @1000 at GET /two',
+    `a alice ×3 @${1_000 + WINDOW_MS} at undefined undefined`,
+  ]);
+});
+
 test('however many sources there are, a window brings no more events than the bound, and one for each code', async (t) => {
   const { note, log, clock, refusals, sweeps } = setup({ maxSources: 5 });
   let turns = 0;
@@ -162,7 +214,7 @@ test('however many sources there are, a window brings no more events than the bo
 
 test('whatever happens, the counts of all events add up to what was refused', async (t) => {
   const source = fc.integer({ min: 0, max: 6 }).map((number) => `source-${number}`);
-  const code = fc.constantFrom('bad_frame', 'forbidden');
+  const code = fc.constantFrom('MESSAGE a', 'MESSAGE b', 'MESSAGE c', 'REQUEST a', 'REQUEST d');
   const step = fc.oneof(
     { weight: 6, arbitrary: fc.record({ note: source, code }) },
     { weight: 1, arbitrary: fc.record({ wait: fc.integer({ min: 1, max: 2 * WINDOW_MS }) }) },
@@ -196,15 +248,22 @@ test('whatever happens, the counts of all events add up to what was refused', as
         // Shorter than a timer can be, so that each turn of the event loop may bring a sweep.
         windowMs: 4,
         maxSources: 3,
+        maxKinds: 2,
         maxCounted: 2,
         now: () => now,
       });
       const tick = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 1));
       for (const one of steps) {
         if ('note' in one) {
-          const draft: RefusalDraft = ({ count }) => ({ action: 'LEFT', message: `${one.code} ${count}` });
-          noted.set(one.code, (noted.get(one.code) ?? 0) + 1);
-          refusals.note({ kind: one.code, source: one.note, draft, group: one.code, shared: draft });
+          const { code, note: source } = one;
+          const [action = ''] = code.split(' ');
+          noted.set(action, (noted.get(action) ?? 0) + 1);
+          refusals.note({
+            action,
+            code,
+            source,
+            draft: ({ count }) => ({ action: 'LEFT', message: `${action} ${count}` }),
+          });
         } else if ('wait' in one) {
           now += one.wait;
           await tick();

@@ -166,7 +166,7 @@ test('every filter, alone and in pairs, gives what a look at every event gives',
   const url = await createDatabase(t);
   const db = openDb(t, url, 'read');
   const all = await fill(openDb(t, url), 400, 1);
-  t.strictSame(await eventsFrom(db, 0, 1_000), all, 'every field comes back as it went in');
+  t.strictSame((await eventsFrom(db, 0, 1_000)).events, all, 'every field comes back as it went in');
   const random = randomness(2);
   const whole: SeqRange = { from: 0, to: all.length };
   const check = async (filter: Filter): Promise<void> => {
@@ -223,8 +223,20 @@ test('one event is found by its number, or not at all', async (t) => {
   for (const seq of [all.length, -1, 4_000_000, Number.MAX_SAFE_INTEGER])
     t.equal(await getEvent(db, seq), undefined);
   t.equal(await readNextSeq(db), all.length);
-  t.strictSame(await eventsFrom(db, 4, 3), all.slice(4, 7));
-  t.strictSame(await eventsFrom(db, all.length, 3), []);
+  t.strictSame(await eventsFrom(db, 4, 3), { events: all.slice(4, 7), isEnd: false });
+  t.strictSame(await eventsFrom(db, all.length - 2, 3), { events: all.slice(-2), isEnd: true });
+  t.strictSame(await eventsFrom(db, all.length, 3), { events: [], isEnd: true });
+});
+
+test('the tail’s page that is cut for its weight is not the end, however few events it holds', async (t) => {
+  const db = openDb(t, await createDatabase(t));
+  const store = await joinLog(db);
+  const heavy = uncheckedEvent({ message: 'x'.repeat(5 * 1_024 * 1_024) });
+  await store.append(1, [heavy, ...messages(2)]);
+  const first = await readNextSeq(db);
+  const [one, two] = [await eventsFrom(db, first - 3, 10), await eventsFrom(db, first - 2, 10)];
+  t.strictSame([one.events.length, one.isEnd], [1, false]);
+  t.strictSame([two.events.length, two.isEnd], [2, true]);
 });
 
 test('an event that was erased says by which', async (t) => {

@@ -92,7 +92,7 @@ test('whatever a lost instance had open is ended once: itself, then its sessions
   await lapse(url, 'lost');
   t.equal(await reaper.reap(500), 3);
   t.equal(await reaper.reap(500), 0);
-  const ended = await eventsFrom(db, 5, 10);
+  const ended = (await eventsFrom(db, 5, 10)).events;
   t.match(ended, [
     {
       action: 'INSTANCE_LOST',
@@ -134,7 +134,7 @@ test('many sessions are ended in several commits, and a reaper that dies in betw
   t.equal(await next.reap(2), 2);
   t.equal(await next.reap(2), 1);
   t.equal(await next.reap(2), 0);
-  const actions = (await eventsFrom(db, 6, 10)).map(
+  const actions = (await eventsFrom(db, 6, 10)).events.map(
     ({ action, session_id }: AuditEvent) => session_id ?? action,
   );
   t.strictSame(actions, ['INSTANCE_LOST', ...sessions]);
@@ -243,7 +243,7 @@ for (const [reason, change, seen] of [
     t.match(history, { reason, nextSeq: 1 });
     t.not(history.epoch, epoch);
     t.match(history.epoch, /^[a-z0-9-]{1,36}$/);
-    t.match(await eventsFrom(db, 1, 10), [
+    t.match((await eventsFrom(db, 1, 10)).events, [
       { seq: 1, action: 'EPOCH_STARTED', details: { epoch: history.epoch, previous_epoch: epoch, reason } },
     ]);
     const again = await reaper.checkHistory(new Map([[epoch, seen]]));

@@ -177,3 +177,23 @@ test('a ban ends what its user has open, and lets nothing new in, until it is li
   );
   t.equal((await query(url, 'select * from chat_kick')).length, 2);
 });
+
+test('a ban holds at every place of a batch, also where the same batch bans anew or lifts it', async (t) => {
+  const { store } = await open(t);
+  const come = () => connected('mallory', randomUUID());
+  await store.append(1, [banned('mallory')]);
+  for (const [index, [what, batch, expelled]] of (
+    [
+      ['before it is pronounced anew', [come(), banned('mallory'), come()], [0, 2]],
+      ['before it is lifted', [come(), unbanned('mallory'), come(), banned('mallory'), come()], [0, 4]],
+      ['between two bans', [unbanned('mallory'), banned('mallory'), come(), banned('mallory')], [2]],
+      ['between a ban and its lifting', [banned('mallory'), come(), unbanned('mallory')], [1]],
+      ['before a ban that has lapsed already', [come(), banned('mallory', PAST), come()], [0]],
+      ['beside another’s', [unbanned('eve'), come(), banned('eve')], [1]],
+    ] as [string, PendingEvent[], number[]][]
+  ).entries()) {
+    const refused = { name: 'AppendError', kind: 'expelled', expelled };
+    await t.rejects(store.append(index + 2, batch), refused, what);
+  }
+  await store.append(20, [unbanned('mallory'), come(), banned('mallory', PAST), come(), come()]);
+});

@@ -1,83 +1,22 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Random } from '../../bench/seed/random.ts';
-import { closeOf, frameOf, OPCODES } from '../support/frame-bytes.ts';
-import { handshakeOf, RawClient } from '../support/raw-client.ts';
+import { frameOf, OPCODES } from '../support/frame-bytes.ts';
+import { handshakeOf } from '../support/raw-client.ts';
+import { administrators } from './administrators.ts';
 import { goodFrame, requestOf } from './corpus.ts';
 import { mutate } from './mutate.ts';
-import type { Tally } from './tally.ts';
-
-/** What all actors share. */
-export type Stage = {
-  url: string;
-  tally: Tally;
-  /** Authorization for a chat user, and for an auditor. */
-  chat: (user: string) => Promise<string>;
-  auditor: string;
-  /** Keeps a connection open for so long, beside whatever else goes on. */
-  hold: (client: RawClient, ms: number) => void;
-};
-
-/** One short piece of traffic. It ends by itself, and leaves nothing open that is not held. */
-export type Actor = (stage: Stage, random: Random) => Promise<void>;
-
-const USERS = 20;
-/** How long an answer to something broken is waited for: it may rightly not come. */
-const PATIENCE_MS = 300;
-
-/** Opens a session with a good handshake; undefined when it was refused. */
-async function open({ url, chat, tally }: Stage, random: Random): Promise<RawClient | undefined> {
-  const client = new RawClient(url);
-  const headers = { Authorization: await chat(`fuzz-${random.below(USERS)}`) };
-  const path = random.chance(0.7) ? '/ws' : `/ws?room=${random.pick(['', 'lobby', 'trading', 'r%C3%A9'])}`;
-  await client.write(handshakeOf(url, headers, { path }));
-  try {
-    const { status } = await client.answer();
-    if (status === 101) return client;
-    tally.fault(`a good handshake was answered ${status}`);
-  } catch (error) {
-    tally.fault(`a good handshake: ${(error as Error).message}`);
-  }
-  client.reset();
-  return undefined;
-}
-
-/** Reads frames and counts them until a close frame, the end, or silence. */
-async function listen(client: RawClient, tally: Tally): Promise<void> {
-  const silence = AbortSignal.timeout(PATIENCE_MS);
-  while (!silence.aborted) {
-    const frame = client.takeFrame();
-    if (frame === undefined) {
-      if (client.ended) return;
-      await delay(5);
-    } else if (frame.opcode === OPCODES.close) {
-      tally.add('close', frame.payload.length === 0 ? 1005 : frame.payload.readUInt16BE(0));
-      return;
-    } else if (frame.opcode === OPCODES.text) {
-      const { type, code } = JSON.parse(frame.payload.toString()) as { type: string; code?: string };
-      tally.add('frame', code ?? type);
-      if (code === 'internal') tally.fault('a frame was answered “internal”');
-    } else tally.add('frame', frame.opcode === OPCODES.pong ? 'pong' : `opcode ${frame.opcode}`);
-  }
-}
-
-/** Ends a connection in one of the ways in which connections end. */
-async function leave(client: RawClient, random: Random): Promise<void> {
-  switch (random.below(4)) {
-    case 0:
-      await client.write(closeOf(random.pick([1000, 1001, 3000, 4999])));
-      await Promise.race([client.end(), delay(PATIENCE_MS)]);
-      break;
-    case 1:
-      client.socket.end();
-      await Promise.race([client.end(), delay(PATIENCE_MS)]);
-      break;
-    case 2:
-      client.reset();
-      return;
-    default:
-  }
-  client.socket.destroy();
-}
+import {
+  type Actor,
+  countAnswer,
+  dial,
+  leave,
+  listen,
+  open,
+  PATIENCE_MS,
+  type Stage,
+  userOf,
+} from './stage.ts';
+import { tickets } from './tickets.ts';
 
 /** A good text, or one with a few changes; mostly it is UTF-8 still, so that it gets beyond the protocol. */
 function textOf(random: Random): Buffer {
@@ -116,37 +55,10 @@ async function breakFrames(stage: Stage, random: Random): Promise<void> {
   await leave(client, random);
 }
 
-type HowToRead = { hasBody?: boolean; isFirst?: boolean };
-
-/** What the answer to bytes of HTTP is, if there is one. */
-async function countAnswer(
-  client: RawClient,
-  kind: string,
-  tally: Tally,
-  { hasBody = true, isFirst = true }: HowToRead = {},
-): Promise<void> {
-  try {
-    const { status, head, body } = await client.answer(hasBody);
-    // Where answers begin after the first is a guess: an odd header may have made two requests of one, or one of two.
-    if (!isFirst && !head.startsWith('HTTP/1.1 ')) {
-      tally.add(kind, 'out of step');
-      client.reset();
-      return;
-    }
-    const isProblem = status >= 400 && body.startsWith('{');
-    const code = isProblem ? (JSON.parse(body) as { code: string }).code : '';
-    tally.add(kind, `${status} ${code}`.trim());
-    if (status >= 500 || !(status >= 100)) tally.fault(`${kind}: ${status} ${body.slice(0, 200)}`);
-  } catch (error) {
-    if (error instanceof SyntaxError) tally.fault(`${kind}: the body is not JSON`);
-    tally.add(kind, client.ended ? 'ended' : 'no answer');
-  }
-}
-
 /** Asks for a WebSocket with a handshake that has a few changes. */
 async function breakHandshake({ url, chat, tally }: Stage, random: Random): Promise<void> {
-  const client = new RawClient(url, PATIENCE_MS);
-  const headers = { Authorization: await chat(`fuzz-${random.below(USERS)}`) };
+  const client = dial(url, random, PATIENCE_MS);
+  const headers = { Authorization: await chat(userOf(random)) };
   await client.write(mutate(random, handshakeOf(url, headers)));
   await countAnswer(client, 'handshake', tally);
   client.socket.destroy();
@@ -154,11 +66,11 @@ async function breakHandshake({ url, chat, tally }: Stage, random: Random): Prom
 
 /** Sends requests one after the other on a connection, good ones and some with changes. */
 async function request({ url, auditor, tally }: Stage, random: Random): Promise<void> {
-  const client = new RawClient(url, PATIENCE_MS);
+  const client = dial(url, random, PATIENCE_MS);
   const { host } = new URL(url);
   const count = 1 + random.below(5);
   for (let n = 0; n < count && !client.ended; n += 1) {
-    const text = requestOf(random, host, auditor);
+    const text = requestOf(random, host, auditor(random));
     const isGood = random.chance(0.5);
     await client.write(isGood ? text : mutate(random, text));
     // Whether a changed one is answered with a body cannot be known.
@@ -170,18 +82,18 @@ async function request({ url, auditor, tally }: Stage, random: Random): Promise<
 
 /** Many requests in one packet, whose answers are not waited for. */
 async function pipeline({ url, auditor, tally }: Stage, random: Random): Promise<void> {
-  const client = new RawClient(url, PATIENCE_MS);
+  const client = dial(url, random, PATIENCE_MS);
   const { host } = new URL(url);
-  await client.write(Array.from({ length: 20 }, () => requestOf(random, host, auditor)).join(''));
+  await client.write(Array.from({ length: 20 }, () => requestOf(random, host, auditor(random))).join(''));
   if (random.chance(0.5)) await countAnswer(client, 'pipeline', tally);
   client.reset();
 }
 
 /** Begins something and does not go on with it. */
 async function stall(stage: Stage, random: Random): Promise<void> {
-  const client = new RawClient(stage.url);
+  const client = dial(stage.url, random);
   const { host } = new URL(stage.url);
-  const text = random.chance(0.5) ? handshakeOf(stage.url) : requestOf(random, host, stage.auditor);
+  const text = random.chance(0.5) ? handshakeOf(stage.url) : requestOf(random, host, stage.auditor(random));
   await client.write(text.slice(0, random.below(text.length)));
   if (random.chance(0.3)) client.socket.end();
   stage.tally.add('held', 'half a request');
@@ -194,14 +106,16 @@ async function stallInFrame(stage: Stage, random: Random): Promise<void> {
   if (client === undefined) return;
   const frame = frameOf({ payload: goodFrame(random) });
   await client.write(frame.subarray(0, random.below(frame.length)));
+  // It is in a room, and what others say there would be kept for nobody.
+  client.ignore();
   stage.tally.add('held', 'half a frame');
   stage.hold(client, random.below(10_000));
 }
 
 /** Resets a connection while it is let in, or just after. */
 async function reset({ url, chat, tally }: Stage, random: Random): Promise<void> {
-  const client = new RawClient(url);
-  const headers = { Authorization: await chat(`fuzz-${random.below(USERS)}`) };
+  const client = dial(url, random);
+  const headers = { Authorization: await chat(userOf(random)) };
   await client.write(
     handshakeOf(url, headers) + (random.chance(0.5) ? frameOf('eager').toString('latin1') : ''),
   );
@@ -248,4 +162,6 @@ async function crowd(stage: Stage, random: Random): Promise<void> {
 export const actors: readonly Actor[] = [
   ...[talk, talk, talk, breakFrames, breakFrames, breakFrames, breakHandshake, breakHandshake],
   ...[request, request, request, pipeline, stall, stallInFrame, reset, drip, deafen, crowd],
+  ...administrators,
+  ...tickets,
 ];

@@ -1,7 +1,8 @@
+import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { WebSocket } from 'ws';
 import type { ServerFrame } from '../../src/core/frames.ts';
-import type { Stage } from './actors.ts';
+import type { Stage } from './stage.ts';
 
 const EVERY_MS = 500;
 /** Promise 2: an answer within 5 s. */
@@ -20,6 +21,8 @@ export type Guest = {
 export async function invite({ url, chat, tally }: Stage): Promise<Guest> {
   const socket = new WebSocket(`${url.replace('http', 'ws')}/ws?room=guests`, {
     headers: { authorization: await chat('guest') },
+    // An address that nobody else takes anything of.
+    localAddress: '127.0.0.2',
   });
   const acknowledged = new Map<number, string>();
   const waiting = new Map<string, (seq: number | null) => void>();
@@ -30,7 +33,7 @@ export async function invite({ url, chat, tally }: Stage): Promise<Guest> {
     if (frame.type === 'error') tally.fault(`the guest was refused: ${frame.code}`);
   });
   socket.on('error', (error) => tally.fault(`the guest’s connection: ${error.message}`));
-  await new Promise((resolve) => socket.once('open', resolve));
+  await once(socket, 'open');
 
   async function speak(text: string): Promise<void> {
     const startedAt = performance.now();

@@ -13,6 +13,18 @@ const mustBeNone: Record<string, string> = {
       having count(*) filter (where action = 'CONNECTED') <> 1 or count(*) filter (where action = 'DISCONNECTED') <> 1
     ) as odd`,
   'sessions that are open still': 'select count(*) from chat_session',
+  'messages of sessions that were kicked before': `
+    select count(*) from audit_event kick join audit_event said on said.session_id = kick.session_id and said.seq > kick.seq
+    where kick.action = 'USER_KICKED' and said.action in ('MESSAGE_SENT', 'JOINED')`,
+  'acts of users while they were banned': `
+    with ban as (
+      select action, target_user_id, seq, details,
+        coalesce(lead(seq) over (partition by target_user_id order by seq), 9223372036854775807) as until
+      from audit_event where action in ('USER_BANNED', 'USER_UNBANNED')
+    )
+    select count(*) from ban join audit_event act on act.user_id = ban.target_user_id
+    where ban.action = 'USER_BANNED' and ban.details->>'until' is null and act.seq > ban.seq and act.seq < ban.until
+      and act.action in ('CONNECTED', 'MESSAGE_SENT', 'JOINED')`,
   'refusals because of a fault of ours': `select count(*) from audit_event where details->>'code' = 'internal'`,
   'messages without words or a room': `select count(*) from audit_event where action = 'MESSAGE_SENT' and (coalesce(message, '') = '' or room is null)`,
   'messages of refused frames': `select count(*) from audit_event where action = 'MESSAGE_REFUSED' and message is not null`,

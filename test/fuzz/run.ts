@@ -3,21 +3,26 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { openPostgres } from '../../bench/postgres.ts';
 import { Random } from '../../bench/seed/random.ts';
-import { tokenFor } from '../support/token.ts';
-import { actors, type Stage } from './actors.ts';
+import { tokenOf } from '../support/token.ts';
+import { actors } from './actors.ts';
 import { invite } from './guest.ts';
 import { checkLog, type LogFacts } from './log-checks.ts';
 import type { Options } from './options.ts';
+import { type Stage, unevenly } from './stage.ts';
 import { Tally } from './tally.ts';
 import { type Holdings, startTarget, type Target } from './target.ts';
 
 const MINUTE_MS = 60_000;
-const MAX_WARM_UP_MS = MINUTE_MS;
+/** A tenth of the time warms the server up, and never less than this. */
+const MIN_WARM_UP_MS = MINUTE_MS / 2;
+/** How much longer than the traffic the tokens are good. */
+const MARGIN_MINUTES = 10;
+const AUDITORS = 4;
 /** At most so many connections are held open beside the busy ones. */
 const MAX_HELD = 100;
 
 /** What the server may hold at the end beyond what it held when it was warm, with nobody connected. */
-export const ALLOWED = { rssMib: 64, heapMib: 16, files: 8 } as const;
+export const ALLOWED = { rssMib: 32, heapMib: 16, files: 8 } as const;
 
 export type Findings = {
   options: Options;
@@ -31,7 +36,7 @@ export type Findings = {
 };
 
 /** What the server holds too much of. */
-function growth(before: Holdings, after: Holdings): string[] {
+export function growth(before: Holdings, after: Holdings): string[] {
   const faults = Object.entries(ALLOWED).flatMap(([name, allowed]) => {
     const grown = after[name as keyof typeof ALLOWED] - before[name as keyof typeof ALLOWED];
     return grown > allowed ? [`${name} grew by ${grown.toFixed(1)}, more than ${allowed}`] : [];
@@ -59,18 +64,26 @@ async function attack(target: Target, stage: Stage, { seed, workers }: Options, 
   return episodes;
 }
 
-async function makeStage(url: string): Promise<Stage & { drop: () => void }> {
+async function makeStage(url: string, minutes: number): Promise<Stage & { drop: () => void }> {
   const tokens = new Map<string, string>();
+  const lifetime = `${Math.ceil(minutes) + MARGIN_MINUTES}m`;
+  const auditors = await Promise.all(
+    Array.from(
+      { length: AUDITORS },
+      async (_, n) => `Bearer ${await tokenOf(`auditor-${n}`, ['audit:read'], lifetime)}`,
+    ),
+  );
   const held = new Set<() => void>();
   return {
     url,
     tally: new Tally(),
     chat: async (user) => {
-      const token = tokens.get(user) ?? (await tokenFor(user, 'chat'));
+      const token = tokens.get(user) ?? (await tokenOf(user, ['chat'], lifetime));
       tokens.set(user, token);
       return `Bearer ${token}`;
     },
-    auditor: `Bearer ${await tokenFor('auditor', 'audit:read')}`,
+    auditor: (random) => auditors[unevenly(random, AUDITORS)] ?? '',
+    administrator: `Bearer ${await tokenOf('administrator', ['admin'], lifetime)}`,
     hold: (client, ms) => {
       const drop = (): void => {
         clearTimeout(timer);
@@ -95,9 +108,9 @@ export async function run(options: Options, folder: string, say: (line: string) 
     const databaseUrl = await postgres.createDatabase('fuzz');
     const target = await startTarget(databaseUrl, dataDir);
     try {
-      const stage = await makeStage(target.url);
+      const stage = await makeStage(target.url, options.minutes);
       const ms = options.minutes * MINUTE_MS;
-      const warmUpMs = Math.min(MAX_WARM_UP_MS, ms / 6);
+      const warmUpMs = Math.max(MIN_WARM_UP_MS, ms / 10);
       say(`warming up for ${Math.round(warmUpMs / 1_000)} s, seed ${options.seed}`);
       await attack(target, stage, { ...options, seed: options.seed + 1 }, warmUpMs);
       stage.drop();

@@ -1,3 +1,6 @@
+/** Answers of one kind that are told apart, and faults that are kept; a long run must not grow by them. */
+const MAX_KEPT = 100;
+
 /** How often each answer came, by who got it. */
 export class Tally {
   readonly #counts = new Map<string, Map<string, number>>();
@@ -7,13 +10,14 @@ export class Tally {
   /** Counts an answer. */
   add(kind: string, answer: string | number): void {
     const counts = this.#counts.get(kind) ?? new Map<string, number>();
-    counts.set(String(answer), (counts.get(String(answer)) ?? 0) + 1);
+    const key = counts.size < MAX_KEPT || counts.has(String(answer)) ? String(answer) : 'others';
+    counts.set(key, (counts.get(key) ?? 0) + 1);
     this.#counts.set(kind, counts);
   }
 
-  /** Keeps a fault; the first twenty are shown. */
+  /** Keeps a fault, if it is among the first. */
   fault(what: string): void {
-    this.faults.push(what);
+    if (this.faults.length < MAX_KEPT) this.faults.push(what);
   }
 
   /** One line for each kind. */

@@ -12,25 +12,67 @@ const principal = (userId: string, expiresAt?: number): Principal => ({
   expiresAt,
 });
 
+/** Verifies any token as its user's own, and says which were verified. */
+function verifier(expiries: Record<string, number> = {}) {
+  const verified: string[] = [];
+  const verify = async (token: string): Promise<Principal> => {
+    verified.push(token);
+    return principal(token, expiries[token]);
+  };
+  return { verified, verify };
+}
+
 test('a token is known for ten seconds, and for no longer than it is good', async (t) => {
   const known = new KnownTokens();
-  t.equal(known.get('alice’s', 0), undefined);
-  known.add('alice’s', principal('alice', 60_000), 0);
-  known.add('bob’s', principal('bob', 5_000), 0);
-  t.equal(known.get('alice’s', 9_999)?.userId, 'alice');
-  t.equal(known.get('alice’s', 10_000), undefined);
-  t.equal(known.get('bob’s', 4_999)?.userId, 'bob');
-  t.equal(known.get('bob’s', 5_000), undefined);
-  t.equal(known.get('alice’', 0), undefined, 'to the letter');
+  const { verified, verify } = verifier({ alice: 60_000, bob: 5_000 });
+  const find = async (token: string, now: number) => {
+    verified.length = 0;
+    t.equal((await known.find(token, now, verify)).userId, token);
+    return verified.length === 0;
+  };
+  t.notOk(await find('alice', 0));
+  t.notOk(await find('bob', 0));
+  t.ok(await find('alice', 9_999));
+  t.ok(await find('bob', 4_999));
+  t.notOk(await find('bob', 5_000));
+  t.notOk(await find('alic', 0), 'to the letter');
+  t.notOk(await find('alice', 10_000));
 });
 
 test('however many come, the newest thousand are known', async (t) => {
   const known = new KnownTokens();
-  for (let number = 0; number < 5_000; number += 1)
-    known.add(`${number}`, principal(`${number}`), number / 1_000);
-  const found = Array.from({ length: 5_000 }, (_, number) => known.get(`${number}`, 5)).filter(Boolean);
-  t.equal(found.length, 1_000);
-  t.equal(found[0]?.userId, '4000');
+  const { verified, verify } = verifier();
+  for (let number = 0; number < 5_000; number += 1) await known.find(`${number}`, number / 1_000, verify);
+  verified.length = 0;
+  for (let number = 4_000; number < 5_000; number += 1) await known.find(`${number}`, 5, verify);
+  t.strictSame(verified, []);
+  await known.find('3999', 5, verify);
+  t.strictSame(verified, ['3999']);
+});
+
+test('a token that was refused is not known', async (t) => {
+  const known = new KnownTokens();
+  const { verified, verify } = verifier();
+  await t.rejects(known.find('alice', 0, () => Promise.reject(new Error('not valid'))));
+  await known.find('alice', 0, verify);
+  t.strictSame(verified, ['alice']);
+});
+
+test('a token that was verified while all were forgotten is not known after', async (t) => {
+  const known = new KnownTokens();
+  const { verified, verify } = verifier();
+  const { promise, resolve } = Promise.withResolvers<Principal>();
+  const early = known.find('alice', 0, () => promise);
+  known.clear();
+  resolve(principal('alice'));
+  t.equal((await early).userId, 'alice', 'it was good when it was asked about');
+  await known.find('alice', 1, verify);
+  t.strictSame(verified, ['alice'], 'but perhaps is no longer');
+  await known.find('alice', 2, verify);
+  t.equal(verified.length, 1);
+  known.clear();
+  await known.find('alice', 3, verify);
+  t.equal(verified.length, 2);
 });
 
 test('a token that was good a moment ago is refused once it has expired', async (t) => {

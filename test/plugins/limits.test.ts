@@ -4,6 +4,7 @@ import { sendProblem, toCodedError } from '../../plugins/errors.ts';
 import { build, problemIn } from '../support/app.ts';
 import { until } from '../support/client.ts';
 import { proxy } from '../support/proxy.ts';
+import { makeSlow, readSlowly } from '../support/slow-log.ts';
 
 const bearer = async (token: Promise<string>): Promise<Record<string, string>> => ({
   authorization: `Bearer ${await token}`,
@@ -131,4 +132,61 @@ test('what the server cannot do now says when to ask again', async (t) => {
   t.equal(answer.status, 503);
   t.match(await problemIn(answer), { code: 'audit_unavailable' });
   t.equal(answer.headers.get('retry-after'), '5');
+});
+
+test('a user has two reads under way at a time; others wait, and nobody else for them', async (t) => {
+  const server = await build(t);
+  await makeSlow(server, 1.5);
+  const busy = () => {
+    const { open, idle } = server.app.database.pools().read;
+    return open - idle;
+  };
+  let answered = 0;
+  const since = performance.now();
+  const reads = Array.from({ length: 4 }, () =>
+    readSlowly(server, 'alice').finally(() => {
+      answered += 1;
+    }),
+  );
+  await until('two are under way', () => busy() === 2);
+  const bob = await server.get('/audit?user_id=bob', await bearer(server.token('bob', 'audit:read')));
+  t.equal(bob.status, 200);
+  t.equal(answered, 0, 'another one is answered before');
+  let most = 0;
+  await until('all are answered', () => {
+    most = Math.max(most, busy());
+    return answered === 4;
+  });
+  t.equal(most, 2);
+  t.ok(performance.now() - since > 3_000, 'two by two');
+  t.strictSame(
+    (await Promise.all(reads)).map(({ status }) => status),
+    [200, 200, 200, 200],
+  );
+});
+
+test('a read that would wait too long is refused, on whatever route', async (t) => {
+  const server = await build(t);
+  await makeSlow(server, 4);
+  const alice = await bearer(server.token('alice', 'audit:read', 'chat'));
+  const reads = [readSlowly(server, 'alice'), readSlowly(server, 'alice')];
+  await until('two are under way', () => {
+    const { open, idle } = server.app.database.pools().read;
+    return open - idle === 2;
+  });
+  const since = performance.now();
+  const paths = ['/audit', '/audit/0', '/audit/me', '/sessions'];
+  const answers = await Promise.all(paths.map((path) => server.get(path, alice)));
+  const waited = performance.now() - since;
+  for (const answer of answers) {
+    t.match(await problemIn(answer), { status: 429, code: 'rate_limited' }, answer.url);
+    t.equal(answer.headers.get('retry-after'), '5');
+  }
+  t.ok(waited > 1_900 && waited < 3_500, `after ${waited} ms`);
+  t.equal((await server.get('/audit/actions', alice)).status, 200, 'which is no read of the log');
+  t.strictSame(
+    (await Promise.all(reads)).map(({ status }) => status),
+    [200, 200],
+  );
+  t.equal((await server.get('/audit?user_id=alice', alice)).status, 200);
 });

@@ -138,7 +138,7 @@ test('no name, text, address or session of anybody is in a scrape, and labels co
     action: actionNames,
     code: Object.keys(errorCodes),
     kind: appendFailures,
-    purpose: ['write', 'tail', 'read', 'handshake', 'index'],
+    purpose: ['write', 'tail', 'read', 'handshake', 'moderation', 'index'],
     state: ['idle', 'busy'],
     version: [version],
     node: [process.version],

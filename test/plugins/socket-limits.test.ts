@@ -3,6 +3,7 @@ import { type Test, test } from 'tap';
 import { build, type TestApp } from '../support/app.ts';
 import { connect, until } from '../support/client.ts';
 import { answerOf, handshake, handshakeBytes, speak } from '../support/handshake.ts';
+import { proxy } from '../support/proxy.ts';
 
 const authorization = async (server: TestApp, user: string): Promise<Record<string, string>> => ({
   Authorization: `Bearer ${await server.token(user, 'chat')}`,
@@ -33,6 +34,7 @@ test('a user may have so many sessions open, and not one more, until one is clos
   await first.close();
   await until('there is room again', async () => typeof (await attempt(t, server, 'alice')) !== 'number');
   t.equal(await fill(t, server, 'alice'), 0);
+  await until('it is on record', async () => (await server.events('action=CONNECTION_REFUSED')).length > 0);
   t.match(await server.events('action=CONNECTION_REFUSED'), [
     { user_id: 'alice', ip: '127.0.0.1', details: { code: 'rate_limited', count: 1 } },
   ]);
@@ -60,6 +62,43 @@ test('an address may begin so many handshakes in a minute, and not one more', as
   );
   const denied = await answerOf(await handshake(server, '/ws'));
   t.match(denied, /^HTTP\/1.1 401 /, 'who has no token is told that first');
+});
+
+test('handshakes with a made-up ticket or token count, and beyond the limit the database is not asked', async (t) => {
+  const { databaseUrl } = await build(t);
+  const between = await proxy(t, databaseUrl);
+  const server = await build(t, {
+    DATABASE_URL: between.url,
+    LIMIT_HANDSHAKES_PER_MINUTE_IP: '6',
+    TRUST_PROXY: '127.0.0.1',
+  });
+  const statusOf = async (headers: Record<string, string>, ip: string): Promise<number> => {
+    const text = await answerOf(await handshake(server, '/ws', { ...headers, 'X-Forwarded-For': ip }));
+    return Number(text.split(' ')[1]);
+  };
+  const ticket = { 'Sec-WebSocket-Protocol': `minutebook.v1, ticket.${'x'.repeat(43)}` };
+  const token = { Authorization: 'Bearer made.up.token' };
+  const good = await authorization(server, 'alice');
+  const first = '192.0.2.1';
+  // At once, so that none can be counted only when its answer is known.
+  const statuses = await Promise.all(Array.from({ length: 8 }, () => statusOf(ticket, first)));
+  t.strictSame(statuses.toSorted(), [401, 401, 401, 401, 401, 401, 429, 429]);
+  let asked = false;
+  between.onRequest('ticket_take', () => {
+    asked = true;
+  });
+  t.equal(await statusOf(ticket, first), 429);
+  t.notOk(asked);
+  t.equal(await statusOf(token, first), 429);
+  t.equal(await statusOf(good, first), 429, 'nobody knows that it is good');
+  t.equal(await statusOf({}, first), 401, 'who shows nothing costs nothing');
+
+  for (let number = 0; number < 3; number += 1) {
+    t.equal(await statusOf({}, '192.0.2.2'), 401, 'and is not counted');
+    t.equal(await statusOf(token, '192.0.2.2'), 401);
+    await (await connect(t, server, 'bob', { headers: { 'X-Forwarded-For': '192.0.2.2' } })).close();
+  }
+  t.equal(await statusOf(token, '192.0.2.2'), 429, 'good and bad ones together, each once');
 });
 
 test('limits of 0 hold nobody up', async (t) => {

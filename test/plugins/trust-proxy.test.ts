@@ -1,7 +1,7 @@
 import { test } from 'tap';
 import { readConfig } from '../../src/config.ts';
 import { build, type TestApp } from '../support/app.ts';
-import { connect } from '../support/client.ts';
+import { connect, until } from '../support/client.ts';
 import { handshake, head, sendRaw } from '../support/raw.ts';
 
 /** Everything by which somebody may say who they are, or where they come from. */
@@ -59,9 +59,10 @@ test('of the proxies in TRUST_PROXY, and of no others, X-Forwarded-For is believ
     ['10.1.2.3', '::ffff:192.0.2.7', '192.0.2.7'],
     ['10.1.2.3', '2001:DB9:0::1', '2001:db9::1'],
     ['10.1.2.3', '10.9.9.9', '10.9.9.9'],
+    ['10.1.2.3', '6.6.6.6:1, 192.0.2.7:4711, 10.9.9.9:4711', '192.0.2.7'],
+    ['10.1.2.3', '[2001:db9::1]:4711', '2001:db9::1'],
     // What a proxy passes on is no address: then none is known.
     ['10.1.2.3', 'unknown', null],
-    ['10.1.2.3', '192.0.2.7:4711', null],
     ['10.1.2.3', 'x"}\u009b2J', null],
     // Strangers, close by or in the other family's clothes.
     ['11.1.2.3', '6.6.6.6', '11.1.2.3'],
@@ -74,6 +75,37 @@ test('of the proxies in TRUST_PROXY, and of no others, X-Forwarded-For is believ
     const seen = await recorded(server, peer, { ...CLAIMS, 'x-forwarded-for': forwardedFor });
     t.strictSame(seen, { ip, user_id: 'carol' }, `${peer}: ${forwardedFor}`);
   }
+});
+
+test('addresses with ports are told apart, and who is not told counts as the proxy that does not tell', async (t) => {
+  const server = await build(t, {
+    LIMIT_HANDSHAKES_PER_MINUTE_IP: '2',
+    TRUST_PROXY: '127.0.0.1, 10.0.0.0/8',
+  });
+  const statusOf = async (forwardedFor: string): Promise<number> => {
+    const headers = { authorization: 'Bearer made.up.token', 'x-forwarded-for': forwardedFor };
+    return (await sendRaw(server.url, handshake('/ws', headers))).status;
+  };
+  for (const ip of ['192.0.2.1', '192.0.2.2', '[2001:db9::1]', '[2001:db9:0:1::1]']) {
+    for (const port of [1, 2]) t.equal(await statusOf(`${ip}:${port}`), 401, ip);
+    t.equal(await statusOf(`${ip}:3`), 429, ip);
+  }
+  for (const proxy of ['10.0.0.1', '10.0.0.2']) {
+    for (const name of ['unknown', '_hidden']) t.equal(await statusOf(`${name}, ${proxy}`), 401, proxy);
+    t.equal(await statusOf(`secret, ${proxy}:80`), 429, proxy);
+  }
+  const refused = await server.events('action=CONNECTION_REFUSED');
+  t.strictSame(
+    refused.filter(({ details }) => details.code === 'unauthenticated').map(({ ip }) => ip),
+    ['192.0.2.1', '192.0.2.2', '2001:db9::1', '2001:db9:0:1::1', null, null],
+    'one event for each, and no address where none is known',
+  );
+});
+
+test('a path that cannot be read is on record with the address that the proxy tells', async (t) => {
+  const server = await build(t, { TRUST_PROXY: '127.0.0.1' });
+  t.equal((await sendRaw(server.url, head('GET /%zz', { 'x-forwarded-for': '192.0.2.7' }))).status, 400);
+  await until('it is on record', async () => (await server.events('ip=192.0.2.7')).length === 1);
 });
 
 test('a range of IPv6 never lets all of IPv4 in', async (t) => {

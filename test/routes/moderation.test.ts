@@ -2,8 +2,9 @@ import { randomUUID } from 'node:crypto';
 import { type Test, test } from 'tap';
 import type { Ban } from '../../src/core/bans.ts';
 import { build, problemIn, type TestApp } from '../support/app.ts';
-import { connect } from '../support/client.ts';
+import { connect, until } from '../support/client.ts';
 import { act, asAdmin, soon } from '../support/moderation.ts';
+import { makeSlow, readSlowly } from '../support/slow-log.ts';
 import { tokenFor } from '../support/token.ts';
 
 const REASON = 'ended by an administrator';
@@ -226,4 +227,31 @@ test('only administrators moderate', async (t) => {
     await refused(t, ask({}), 401, { code: 'unauthenticated' }, `${method} ${path}`);
     await refused(t, ask({ authorization: `Bearer ${token}` }), 403, { code: 'forbidden' }, path);
   }
+});
+
+test('whoever reads the log, and however slowly, holds up no kick and no ban', async (t) => {
+  const server = await build(t);
+  const alice = await connect(t, server, 'alice');
+  const { session_id } = await alice.next('welcome');
+  await makeSlow(server, 4);
+  let answered = 0;
+  const reads = ['ann', 'ben', 'cleo', 'dan'].map((auditor) =>
+    readSlowly(server, auditor).finally(() => {
+      answered += 1;
+    }),
+  );
+  await until('every connection that reads is taken', () => {
+    const { open, idle } = server.app.database.pools().read;
+    return open - idle === 4;
+  });
+  await act(server, 'DELETE', `/sessions/${session_id}`, { reason: 'spam' });
+  t.match(await alice.closed, { code: 4403 });
+  await act(server, 'PUT', '/bans/mallory', { reason: 'spam', until: soon(60_000) });
+  t.match((await bans(server)).data, [{ user_id: 'mallory' }]);
+  await act(server, 'DELETE', '/bans/mallory');
+  t.equal(answered, 0, 'all are reading still');
+  t.strictSame(
+    (await Promise.all(reads)).map(({ status }) => status),
+    [200, 200, 200, 200],
+  );
 });

@@ -5,6 +5,8 @@ import { WebSocket } from 'ws';
 import { CodedError } from '../../src/core/errors.ts';
 import { build, problemIn, SECRET, type TestApp } from '../support/app.ts';
 import { Client, connect, until } from '../support/client.ts';
+import { answerOf, handshake } from '../support/handshake.ts';
+import { act } from '../support/moderation.ts';
 import { query } from '../support/postgres.ts';
 import { proxy } from '../support/proxy.ts';
 import { startServer } from '../support/server.ts';
@@ -128,11 +130,11 @@ test('the session ends with the token that bought the ticket, and so does the ti
 });
 
 test('a ticket is refused for whatever would refuse the handshake, with one event each', async (t) => {
-  const server = await build(t);
-  server.app.auth.addGuard(({ userId }) => {
-    if (userId === 'banned') throw new CodedError('forbidden', 'You are banned.');
-    if (userId === 'busy') throw new CodedError('rate_limited', 'Too many sessions.');
-  });
+  const server = await build(t, { LIMIT_SESSIONS_PER_USER: '1' });
+  const known = new Promise<string>((resolve) => server.app.moderation.onBanned(resolve));
+  await act(server, 'PUT', '/bans/banned', { reason: 'spam' });
+  t.equal(await known, 'banned');
+  await (await connect(t, server, 'busy')).next('welcome');
   const chat = await sign({});
   const cases: [string, Response, number, string, string | null][] = [
     ['no token', await order(server), 401, 'unauthenticated', null],
@@ -143,7 +145,7 @@ test('a ticket is refused for whatever would refuse the handshake, with one even
       'forbidden',
       'reader',
     ],
-    ['banned', await order(server, await sign({ sub: 'banned' })), 403, 'forbidden', 'banned'],
+    ['banned', await order(server, await sign({ sub: 'banned' })), 403, 'banned', 'banned'],
     ['limited', await order(server, await sign({ sub: 'busy' })), 429, 'rate_limited', 'busy'],
     [
       'origin',
@@ -180,6 +182,62 @@ test('a ticket is refused for whatever would refuse the handshake, with one even
     ).status,
     400,
   );
+});
+
+/** Both ways into a session, by the same token; each resolves with its answer. */
+const bothWays = async (server: TestApp, user: string): Promise<Response[]> => {
+  const token = await server.token(user, 'chat');
+  const text = await answerOf(await handshake(server, '/ws', { Authorization: `Bearer ${token}` }));
+  const [head = '', body = ''] = text.split('\r\n\r\n');
+  const [status = '', ...lines] = head.split('\r\n');
+  const headers = lines.map((line) => line.split(': ', 2) as [string, string]);
+  return [await order(server, token), new Response(body, { status: Number(status.split(' ')[1]), headers })];
+};
+
+/** Both are refused by the same limit, in the same words. */
+async function bothLimited(t: Test, server: TestApp, user: string): Promise<Response[]> {
+  const answers = await bothWays(server, user);
+  const problems = await Promise.all(answers.map(problemIn));
+  for (const problem of problems) t.match(problem, { status: 429, code: 'rate_limited' });
+  t.equal(problems[0]?.detail, problems[1]?.detail);
+  for (const answer of answers) t.ok(Number(answer.headers.get('retry-after')) > 0);
+  return answers;
+}
+
+test('a ticket is refused where a user has as many sessions as they may, and sold one below', async (t) => {
+  const server = await build(t, { LIMIT_SESSIONS_PER_USER: '2' });
+  const token = await server.token('alice', 'chat');
+  const first = await open(t, server, withTicket(await buy(server, token)));
+  for (let n = 0; n < 5; n += 1) t.equal((await order(server, token)).status, 201, 'none of these counts');
+  await open(t, server, withTicket(await buy(server, token)));
+  await bothLimited(t, server, 'alice');
+  await buy(server, await server.token('bob', 'chat'));
+  await first.close();
+  await until('there is room again', async () => (await order(server, token)).status === 201);
+  await open(t, server, withTicket(await buy(server, token)));
+});
+
+test('a ticket is refused where an address has as many connections as it may, and sold one below', async (t) => {
+  const server = await build(t, { LIMIT_CONNECTIONS_PER_IP: '2' });
+  const alice = await connect(t, server, 'alice');
+  const token = await server.token('carol', 'chat');
+  for (let n = 0; n < 5; n += 1) t.equal((await order(server, token)).status, 201, 'none of these counts');
+  await open(t, server, withTicket(await buy(server, await server.token('bob', 'chat'))));
+  await bothLimited(t, server, 'carol');
+  await alice.close();
+  await until('there is room again', async () => (await order(server, token)).status === 201);
+});
+
+test('a ticket is refused where an address has begun as many handshakes as it may, and takes none of them', async (t) => {
+  const server = await build(t, { LIMIT_HANDSHAKES_PER_MINUTE_IP: '2' });
+  const token = await server.token('alice', 'chat');
+  await open(t, server, withTicket(await buy(server, token)));
+  const tickets = await Promise.all(Array.from({ length: 10 }, () => buy(server, token)));
+  await open(t, server, withTicket(tickets[0] ?? ''));
+  for (const { headers } of await bothLimited(t, server, 'alice')) {
+    t.equal(headers.get('ratelimit-policy'), '"handshakes";q=2;w=60');
+    t.equal(headers.get('ratelimit'), `"handshakes";r=0;t=${headers.get('retry-after')}`);
+  }
 });
 
 test('guards are asked about whoever comes with a ticket, each time', async (t) => {

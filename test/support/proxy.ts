@@ -24,6 +24,8 @@ export type Proxy = {
   forget: (text?: string) => void;
   /** Everything takes so long from now on, each way, in milliseconds. */
   setDelay: (ms: number) => void;
+  /** Cuts every connection and listens no more, for good: who connects is refused by the system. */
+  close: () => void;
   /** Calls back, once, with what the server sends next that contains the text, before it is passed on. */
   onRequest: (text: string, callback: () => void) => void;
 };
@@ -84,10 +86,11 @@ export async function proxy(t: Test, databaseUrl: string): Promise<Proxy> {
     });
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  t.teardown(() => {
+  const close = (): void => {
     cut();
     server.close();
-  });
+  };
+  t.teardown(close);
   const url = new URL(databaseUrl);
   url.port = String((server.address() as { port: number }).port);
   return {
@@ -104,6 +107,7 @@ export async function proxy(t: Test, databaseUrl: string): Promise<Proxy> {
     setDelay: (ms) => {
       delayMs = ms;
     },
+    close,
     onRequest: (text, callback) => {
       watch = { text, callback };
     },

@@ -15,11 +15,16 @@ export class RawClient {
   readonly #patienceMs: number;
   #wake: () => void = () => {};
 
-  /** @param patienceMs how long an answer is waited for */
-  constructor(url: string, patienceMs = 10_000) {
+  /** @param patienceMs how long an answer is waited for  @param localAddress where it comes from; else the system's choice */
+  constructor(url: string, patienceMs = 10_000, localAddress?: string) {
     this.#patienceMs = patienceMs;
     const { hostname, port } = new URL(url);
-    this.socket = connect({ host: hostname, port: Number(port), allowHalfOpen: true });
+    this.socket = connect({
+      host: hostname,
+      port: Number(port),
+      allowHalfOpen: true,
+      ...(localAddress && { localAddress }),
+    });
     this.socket.on('data', (chunk: Buffer) => {
       this.#bytes = Buffer.concat([this.#bytes, chunk]);
       this.#wake();
@@ -115,6 +120,12 @@ export class RawClient {
   /** What came and was not asked for. */
   get unread(): Buffer {
     return this.#bytes;
+  }
+
+  /** From here on what comes is read and thrown away. */
+  ignore(): void {
+    this.#bytes = Buffer.alloc(0);
+    this.socket.removeAllListeners('data').resume();
   }
 
   /** Cuts the connection with a RST. */

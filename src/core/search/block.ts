@@ -1,6 +1,6 @@
 import type { AuditEvent } from '../schemas.ts';
 import { Grams } from './grams.ts';
-import { BLOCK_SIZE, encodeList, listBytes } from './offsets.ts';
+import { BLOCK_SIZE, isListed, listBytes } from './offsets.ts';
 import { bitOf, type Column, fields } from './terms.ts';
 
 /** The index of a block, as it is written: for each value of each field which events have it. */
@@ -33,19 +33,34 @@ class Values {
     this.numbers[offset] = number;
   }
 
-  /** The rising positions of each value, in the order of `names`. */
-  lists(): Uint16Array[] {
+  /** How many events have each value, in the order of `names`. */
+  counts(): number[] {
     const counts = new Uint16Array(this.names.length + 1);
     for (const number of this.numbers) counts[number] = (counts[number] ?? 0) + 1;
-    const lists = Array.from(counts.subarray(1), (count) => new Uint16Array(count));
-    const ends = new Uint16Array(this.names.length);
+    return Array.from(counts.subarray(1));
+  }
+
+  /** The positions of each value, in the order of `names`, one list after the other, as `Offsets.addList` reads them. */
+  lists(counts: readonly number[]): Buffer {
+    const ends = new Uint32Array(counts.length);
+    let bytes = 0;
+    for (const [n, count] of counts.entries()) {
+      ends[n] = bytes;
+      bytes += listBytes(count);
+    }
+    const lists = Buffer.alloc(bytes);
     for (let offset = 0; offset < BLOCK_SIZE; offset += 1) {
       const n = (this.numbers[offset] ?? 0) - 1;
-      const list = lists[n];
-      if (list === undefined) continue;
-      const end = ends[n] ?? 0;
-      list[end] = offset;
-      ends[n] = end + 1;
+      const end = ends[n];
+      if (end === undefined) continue;
+      if (isListed(counts[n] ?? 0)) {
+        lists[end] = offset & 0xff;
+        lists[end + 1] = offset >> 8;
+        ends[n] = end + 2;
+      } else {
+        const byte = end + (offset >> 3);
+        lists[byte] = (lists[byte] ?? 0) | (1 << (offset & 7));
+      }
     }
     return lists;
   }
@@ -95,41 +110,40 @@ export class BlockBuilder {
     if (event.message !== null) this.#grams.add(offset, event.message);
   }
 
-  finish(): BlockIndex {
+  /** Makes the index, in steps of less than a millisecond. */
+  *steps(): Generator<void, BlockIndex> {
     const { action, room } = this.#columns;
-    const lists: Uint16Array[] = [];
-    const index: BlockIndex = {
+    const lists: Buffer[] = [];
+    const index: Omit<BlockIndex, 'lists'> = {
       block: this.block,
       fields: [],
       values: [],
       counts: [],
       actions: [],
       rooms: [],
-      lists: Buffer.alloc(0),
       grams: this.#grams.bits,
     };
     for (const { number, column } of fields) {
       const values = this.#columns[column];
+      const counts = values.counts();
+      lists.push(values.lists(counts));
+      index.fields.push(...counts.map(() => number));
       index.values.push(...values.names);
+      index.counts.push(...counts);
+      yield;
       index.actions.push(...values.masks(action));
       index.rooms.push(...values.masks(room));
-      for (const list of values.lists()) {
-        index.fields.push(number);
-        index.counts.push(list.length);
-        lists.push(list);
-      }
+      yield;
     }
-    index.lists = concat(lists);
-    return index;
+    return { ...index, lists: Buffer.concat(lists) };
   }
 }
 
-function concat(lists: readonly Uint16Array[]): Buffer {
-  const bytes = Buffer.alloc(lists.reduce((sum, list) => sum + listBytes(list.length), 0));
-  let at = 0;
-  for (const list of lists) {
-    encodeList(list, bytes, at);
-    at += listBytes(list.length);
+/** Takes all steps at once. */
+export function finish(builder: BlockBuilder): BlockIndex {
+  const steps = builder.steps();
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done) return value;
   }
-  return bytes;
 }

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import type { AuditEvent } from '../schemas.ts';
 import { BlockBuilder, type BlockIndex } from './block.ts';
 import { BLOCK_SIZE } from './offsets.ts';
@@ -78,6 +79,16 @@ export class Indexer {
     gathered.builder.add(event);
   }
 
+  /** Makes the index of a block, a step for each turn of the event loop. */
+  async #finish(builder: BlockBuilder): Promise<BlockIndex> {
+    const steps = builder.steps();
+    for (;;) {
+      const { done, value } = steps.next();
+      if (done) return value;
+      await setImmediate();
+    }
+  }
+
   async #work(): Promise<void> {
     const { readNextBlock, fill, write, onError } = this.#options;
     try {
@@ -86,7 +97,7 @@ export class Indexer {
         const { builder, since }: Gathered = this.#gathered.get(this.#next) ?? nothing(this.#next);
         await fill(builder, since);
         if (this.#stopped) return;
-        this.#next = (await write(builder.finish())) ? this.#next + 1 : await readNextBlock();
+        this.#next = (await write(await this.#finish(builder))) ? this.#next + 1 : await readNextBlock();
         for (const block of this.#gathered.keys()) if (block < this.#next) this.#gathered.delete(block);
       }
     } catch (error) {

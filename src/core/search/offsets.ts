@@ -2,11 +2,15 @@
 export const BLOCK_SIZE = 16_384;
 
 const WORDS = BLOCK_SIZE / 32;
-/** A longer list of positions would take more room than a bit for each event of the block. */
-const MAX_LISTED = BLOCK_SIZE / 16;
+
+/**
+ * Whether a posting list of so many positions holds them one by one, two bytes each; a longer one would take more room
+ * than a bit for each event of the block, and so it does.
+ */
+export const isListed = (count: number): boolean => count <= BLOCK_SIZE / 16;
 
 /** The bytes of a posting list of so many positions. */
-export const listBytes = (count: number): number => (count > MAX_LISTED ? BLOCK_SIZE / 8 : 2 * count);
+export const listBytes = (count: number): number => (isListed(count) ? 2 * count : BLOCK_SIZE / 8);
 
 /** A set of positions in a block, from 0 to `BLOCK_SIZE - 1`. */
 export class Offsets {
@@ -49,7 +53,7 @@ export class Offsets {
     this.#words[offset >> 5] = (this.#words[offset >> 5] ?? 0) | (1 << (offset & 31));
   }
 
-  /** Adds those of a posting list as `encodeList` wrote it. */
+  /** Adds those of a posting list. */
   addList(list: Buffer): void {
     if (list.length === BLOCK_SIZE / 8) {
       for (let word = 0; word < WORDS; word += 1) {
@@ -81,18 +85,6 @@ export class Offsets {
 
   toArray(): number[] {
     return [...this];
-  }
-}
-
-/** Writes rising positions: two bytes each, or a bit for each event of the block where that is shorter. */
-export function encodeList(offsets: Uint16Array, into: Buffer, at: number): void {
-  if (offsets.length <= MAX_LISTED) {
-    for (const [n, offset] of offsets.entries()) into.writeUInt16LE(offset, at + 2 * n);
-    return;
-  }
-  for (const offset of offsets) {
-    const byte = at + (offset >> 3);
-    into[byte] = (into[byte] ?? 0) | (1 << (offset & 7));
   }
 }
 

@@ -1,0 +1,95 @@
+import { test } from 'tap';
+import { build } from '../support/app.ts';
+import { connect } from '../support/client.ts';
+import { noLimits } from '../support/limits.ts';
+import { connection, query } from '../support/postgres.ts';
+import { head, sendRaw } from '../support/raw.ts';
+
+test('T-API-13: whatever the media type is called, a body is checked or refused, and nothing comes of it', async (t) => {
+  const server = await build(t, noLimits);
+  const authorization = `Bearer ${await server.token('admin', 'admin')}`;
+  const ban = (type: string, body: string) =>
+    sendRaw(
+      server.url,
+      `${head('PUT /bans/mallory', { authorization, 'content-type': type, 'content-length': `${body.length}` })}${body}`,
+    );
+  for (const type of [
+    ' application/json',
+    'application/json\ta',
+    'application/json garbage',
+    'application/json;',
+    'APPLICATION/JSON;',
+    'application/json; charset=utf-16',
+    'application/json, text/plain',
+    'text/json',
+    'text/plain',
+    'application/x-www-form-urlencoded',
+    'multipart/form-data; boundary=x',
+    '',
+  ]) {
+    for (const body of [
+      '{"reason":5}',
+      '{"reason":"x","admin":true}',
+      '{"__proto__":{"reason":"x"}}',
+      '[]',
+      '',
+    ]) {
+      const { status } = await ban(type, body);
+      t.ok(status === 400 || status === 415, `“${type}” ${body}: ${status}`);
+    }
+  }
+  t.strictSame(await query(server.databaseUrl, 'select from chat_ban'), [], 'nobody is banned');
+  t.equal((await ban('application/json', '{"reason":"x"}')).status, 200, 'and as it should be, it works');
+});
+
+test('T-DOS-4: fifty reads that hang at a time hold up nobody who writes, and end', async (t) => {
+  const server = await build(t, noLimits);
+  const alice = await connect(t, server, 'alice');
+  await alice.next('welcome');
+  const lock = await connection(t, server.databaseUrl);
+  await lock.query('begin');
+  // Only reads wait for this; a log of which each read takes so long would have to be very large.
+  await lock.query('lock table chat_ban in access exclusive mode');
+  const authorization = `Bearer ${await server.token('admin', 'admin')}`;
+  const startedAt = performance.now();
+  let over = 0;
+  const reads = Array.from({ length: 50 }, async () => {
+    const { status } = await fetch(`${server.url}/bans`, { headers: { authorization } });
+    over += 1;
+    return status;
+  });
+  let longest = 0;
+  for (let n = 0; n < 50; n += 1) {
+    const saidAt = performance.now();
+    await alice.ask({ type: 'message', text: `${n}` });
+    longest = Math.max(longest, performance.now() - saidAt);
+  }
+  t.ok(over < 50, `${50 - over} of them hang still`);
+  t.ok(longest < 1_000, `the slowest message took ${Math.round(longest)} ms`);
+  t.ok(
+    (await Promise.all(reads)).every((status) => status === 503),
+    'each is told that it did not work',
+  );
+  const took = performance.now() - startedAt;
+  t.ok(took < 15_000, `and soon: after ${Math.round(took)} ms`);
+  await lock.query('rollback');
+  t.equal((await fetch(`${server.url}/bans`, { headers: { authorization } })).status, 200);
+});
+
+test('T-DOS-5: who follows the log is one event for each request, however many events they are shown', async (t) => {
+  const server = await build(t, noLimits);
+  const alice = await connect(t, server, 'alice');
+  for (let n = 0; n < 20; n += 1) await alice.ask({ type: 'message', text: `${n}` });
+  const first = await server.page('order=asc&limit=1000');
+  t.ok(first.data.length > 20);
+  let cursor = first.next_cursor;
+  for (let n = 0; n < 10; n += 1) {
+    const { data, next_cursor } = await server.page(`order=asc&limit=1000&cursor=${cursor}`);
+    t.strictSame(
+      data.map(({ action }) => action),
+      ['AUDIT_READ'],
+      'each sees the one before, and no more',
+    );
+    cursor = next_cursor;
+  }
+});

@@ -1,0 +1,78 @@
+import { test } from 'tap';
+import { CodedError } from '../../src/core/errors.ts';
+import { Turns } from '../../src/core/turns.ts';
+
+const refuse = () => new CodedError('rate_limited', 'Not now.');
+const refused = { code: 'rate_limited' };
+
+/** Work that lasts until it is told to end. */
+function work() {
+  const { promise, resolve, reject } = Promise.withResolvers<string>();
+  let begun = false;
+  return {
+    run: () => {
+      begun = true;
+      return promise;
+    },
+    end: resolve,
+    fail: reject,
+    get begun() {
+      return begun;
+    },
+  };
+}
+
+const turn = () => new Promise((resolve) => setImmediate(resolve));
+
+test('a key has so many turns at a time; what is more begins in its order, when one is over', async (t) => {
+  const turns = new Turns({ most: 2, maxWaiting: 10, waitMs: 60_000, refuse });
+  const works = Array.from({ length: 5 }, work);
+  const done = works.map(({ run }) => turns.run('alice', run));
+  const begun = () => works.map((each) => each.begun);
+  await turn();
+  t.strictSame(begun(), [true, true, false, false, false]);
+  works[1]?.end('second');
+  t.equal(await done[1], 'second');
+  await turn();
+  t.strictSame(begun(), [true, true, true, false, false]);
+  works[0]?.fail(new Error('broken'));
+  await t.rejects(done[0] as Promise<string>, { message: 'broken' });
+  await turn();
+  t.strictSame(begun(), [true, true, true, true, false], 'a failure makes room as well');
+  for (const { end } of works) end('');
+  await Promise.all(done.slice(1));
+  t.strictSame(begun(), [true, true, true, true, true]);
+  t.equal(turns.size, 0, 'nothing is kept of who has none');
+});
+
+test('a key waits for none of the others', async (t) => {
+  const turns = new Turns({ most: 1, maxWaiting: 0, waitMs: 60_000, refuse });
+  const [one, two] = [work(), work()];
+  const first = turns.run('alice', one.run);
+  const second = turns.run('bob', two.run);
+  await turn();
+  t.ok(one.begun && two.begun);
+  for (const { end } of [one, two]) end('');
+  await Promise.all([first, second]);
+});
+
+test('only so many wait, and no longer than they may; who was refused is never begun', async (t) => {
+  const turns = new Turns({ most: 1, maxWaiting: 2, waitMs: 50, refuse });
+  const works = Array.from({ length: 4 }, work);
+  const since = performance.now();
+  const done = works.map(({ run }) => turns.run('alice', run));
+  await t.rejects(done[3] as Promise<string>, refused);
+  t.ok(performance.now() - since < 50, 'one beyond is refused at once');
+  await t.rejects(done[1] as Promise<string>, refused);
+  await t.rejects(done[2] as Promise<string>, refused);
+  t.ok(performance.now() - since >= 49, 'the others when their time is over');
+  works[0]?.end('first');
+  t.equal(await done[0], 'first');
+  await turn();
+  t.strictSame(
+    works.map(({ begun }) => begun),
+    [true, false, false, false],
+  );
+  t.equal(await turns.run('alice', async () => 'again'), 'again');
+  t.equal(turns.size, 0);
+});
