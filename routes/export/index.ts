@@ -4,8 +4,8 @@ import fp from 'fastify-plugin';
 import Type from 'typebox';
 import { readLogState, type SeqRange } from '../../db/events.ts';
 import { read } from '../../db/read.ts';
+import { addressOf } from '../../plugins/addresses.ts';
 import { problems } from '../../plugins/errors.ts';
-import { addressOf } from '../../plugins/refusals.ts';
 import type { DetailsOf } from '../../src/core/actions.ts';
 import { CodedError, OutcomeUnknownError, type Receipt } from '../../src/core/errors.ts';
 import type { Draft } from '../../src/core/events.ts';
@@ -234,7 +234,7 @@ export default fp(
   },
   {
     name: 'export-routes',
-    dependencies: ['auth', 'database', 'audit', 'moderation', 'refusals', 'validation'],
+    dependencies: ['addresses', 'auth', 'database', 'audit', 'moderation', 'validation'],
     encapsulate: true,
   },
 );
