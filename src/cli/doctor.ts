@@ -125,14 +125,6 @@ const lookForGaps =
 /** What is wrong with a check that could not be made. */
 const failure = (error: Error): Finding => ['fail', error.message];
 
-async function checkAll(
-  db: Db,
-  checks: readonly Check[],
-  report: (name: string, finding: Finding) => Promise<void>,
-) {
-  for (const { name, look } of checks) await report(name, await look(db).catch(failure));
-}
-
 /** The database that a server with this configuration would use; undefined where it has not been made yet. */
 async function openDatabase({ databaseUrl, dataDir }: Config) {
   // To look must not make one.
@@ -177,7 +169,11 @@ async function doctor({ all = false }: DoctorOptions, { environment, signal }: C
       `Minutebook ${version}, Node ${process.version}, Postgres ${facts.version}`,
     ]);
     await report('database', ['ok', `${where}; it keeps what it commits (fsync and the like are on)`]);
-    await checkAll(opened.db, checks, report);
+    for (const { name, look } of checks) {
+      const finding = await look(opened.db).catch(failure);
+      signal.throwIfAborted();
+      await report(name, finding);
+    }
   } catch (error) {
     // Nothing else can be looked at.
     if (signal.aborted) throw error;
