@@ -33,7 +33,7 @@ function markOptionalBodies(paths: Record<string, Operations>): void {
 /** OpenAPI 3.1 made from the schemas of the routes, and Swagger UI over it. */
 export default fp(
   async function openapi(fastify: FastifyInstance, { version }: OpenapiOptions) {
-    const schemas = [AuditEvent, AuditPage, StreamOpened, StreamReset, StreamEnded, Stats, Problem];
+    const schemas = [AuditEvent, AuditPage, Stats, StreamOpened, StreamReset, StreamEnded, Problem];
     for (const schema of schemas) fastify.addSchema(schema);
     await fastify.register(swagger, {
       openapi: {

@@ -63,6 +63,7 @@ const here = new Set([
   'npx wscat -c "ws://127.0.0.1:3000/ws?user=alice"',
   'npm run replay -- bench/replay/sample.ndjson',
   'curl -s "http://127.0.0.1:3000/audit?room=replay&user_id=marta&action=MESSAGE_SENT" -H "Authorization: Bearer ..."',
+  'curl -sN "http://127.0.0.1:3000/audit/stream?room=replay&from=-1h" -H "Authorization: Bearer ..."',
   'export OWNER_PASSWORD=$(openssl rand -hex 24) APP_PASSWORD=$(openssl rand -hex 24)',
   'DATABASE_URL="postgres://minutebook_owner:$OWNER_PASSWORD@127.0.0.1:5432/minutebook" npm run db:migrate',
   'export DATABASE_URL="postgres://minutebook_app:$APP_PASSWORD@127.0.0.1:5432/minutebook"',
@@ -202,10 +203,14 @@ test('the README’s commands do what it says', async (t) => {
   const ws = `${server.url.replace('http', 'ws')}/ws`;
   const replay = await run(`npm run replay -- bench/replay/sample.ndjson --url ${ws}`);
   t.equal(replay.code, 0, replay.output);
-  const curl = [...here].find((command) => command.startsWith('curl')) ?? '';
-  const read = await run(adapt(curl).replace('Bearer ...', `Bearer ${bannerToken(server.output())}`));
-  const { data } = JSON.parse(read.output) as { data: unknown[] };
+  const [page = '', stream = ''] = [...here]
+    .filter((command) => command.startsWith('curl'))
+    .map((command) => adapt(command).replace('Bearer ...', `Bearer ${bannerToken(server.output())}`));
+  const { data } = JSON.parse((await run(page)).output) as { data: unknown[] };
   t.ok(data.length > 0, 'marta said something');
+  // It goes on until somebody ends it.
+  const followed = await run(`${stream} --max-time 3`);
+  t.match(followed.output, /^event: open\nid: [\s\S]*\nevent: audit\nid: .*\ndata: .*"room":"replay"/);
   // The server has the folder; a short task reaches its Postgres all the same.
   const env = { DATA_DIR: server.dataDir };
   t.match((await run('npm run db:status', env)).output, 'pending: none');

@@ -2,7 +2,7 @@ import { auditBlock } from '../../src/core/event-stream.ts';
 import type { AuditEvent } from '../../src/core/schemas.ts';
 import { type Listener, Listeners } from '../../src/core/search/listeners.ts';
 
-/** Who follows the feed live. */
+/** Who follows the feed. */
 export type Follower = Listener & {
   /** The end of its interval, in the log's text form; undefined: none. */
   to: string | undefined;
@@ -27,6 +27,8 @@ export class Feed {
   /** Those whose interval has an end, which any event may be at. */
   readonly #bounded = new Set<Follower>();
   #next: number;
+  /** The time of the last event that was handed on, in the log's text form; empty: there was none. */
+  #time = '';
 
   constructor(options: FeedOptions) {
     this.#options = options;
@@ -38,12 +40,27 @@ export class Feed {
     return this.#next;
   }
 
-  add(follower: Follower): void {
-    this.#listeners.add(follower);
+  get time(): string {
+    return this.#time;
+  }
+
+  /** Tells a follower when its interval is over, whether it listens or not. */
+  watch(follower: Follower): void {
     if (follower.to !== undefined) this.#bounded.add(follower);
   }
 
+  /** Tells a follower of what matches. */
+  add(follower: Follower): void {
+    this.#listeners.add(follower);
+  }
+
+  /** Tells it of no match any more. */
   remove(follower: Follower): void {
+    this.#listeners.remove(follower);
+  }
+
+  /** Tells it nothing any more. */
+  forget(follower: Follower): void {
     this.#listeners.remove(follower);
     this.#bounded.delete(follower);
   }
@@ -52,6 +69,7 @@ export class Feed {
   take(events: readonly AuditEvent[]): void {
     for (const event of events) {
       this.#next = event.seq + 1;
+      this.#time = event.timestamp;
       try {
         this.#handOn(event);
       } catch (error) {
@@ -64,6 +82,7 @@ export class Feed {
   /** Goes on from another place, for the log is not what it was. */
   restart(next: number): void {
     this.#next = next;
+    this.#time = '';
   }
 
   #handOn(event: AuditEvent): void {

@@ -2,7 +2,7 @@ import type { ServerResponse } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
-import { type LogState, listEvents, readLogState } from '../../db/events.ts';
+import { type LogState, listEvents, type Page, readLogState } from '../../db/events.ts';
 import { read } from '../../db/read.ts';
 import type { DetailsOf, StreamEndReason } from '../../src/core/actions.ts';
 import { CodedError, OutcomeUnknownError, type Receipt } from '../../src/core/errors.ts';
@@ -10,6 +10,7 @@ import { type Position, startOf } from '../../src/core/event-stream.ts';
 import type { Draft } from '../../src/core/events.ts';
 import { checkInterval, type Filter } from '../../src/core/filter.ts';
 import { compileFilter } from '../../src/core/search/matcher.ts';
+import { Turns } from '../../src/core/turns.ts';
 import { addressOf } from '../addresses.ts';
 import type { Principal } from '../auth/index.ts';
 import { Feed } from './feed.ts';
@@ -22,6 +23,13 @@ const EXPIRY_MS = 1_000;
 /** How often tokens are verified again. One that is found good is then known for 10 s. */
 const RECHECK_MS = 5_000;
 const PAGE = 500;
+/**
+ * Pages that are read at a time by all who catch up, so that some connections are left to those who ask. Who waits longer
+ * than this is ended, and comes back.
+ */
+const READS = { most: 2, maxWaiting: 1_000, waitMs: 60_000 };
+const CATCHING_UP = 'catching up';
+const NOTHING: Page = { events: [], hasMore: true };
 /** How long the end of the server waits for the ends of streams to be recorded. */
 const DRAIN_MS = 2_000;
 /** What is said to who asks while this instance does not know the log’s history, in seconds. */
@@ -60,23 +68,31 @@ type Source = { user_id: string; ip: string | null };
 /** A stream that is open or being opened, and whose. */
 type Entry = { reader: Reader; request: FastifyRequest; principal: Principal };
 
-/** Where a stream runs in the log as it stands. */
+const hasExpired = ({ expiresAt }: Principal): boolean => expiresAt !== undefined && expiresAt <= Date.now();
+
+/** Where a stream runs in the log as it stands. @throws CodedError for an interval that is none */
 function courseOf(state: LogState, { filter, after }: StreamRequest): Course {
   const start = startOf(state, after);
   const goesOn = after !== undefined && start.reset === undefined;
   // A span back from now has moved on since the reader began, and would leave out what it has not seen.
   const movesOn = filter.from !== undefined && 'secondsAgo' in filter.from;
-  const { epoch, firstSeq, from, to, toSeq } = state;
-  return { ...start, epoch, firstSeq, from: goesOn && movesOn ? undefined : from, to, toSeq };
+  const from = goesOn && movesOn ? undefined : state.from;
+  const { epoch, firstSeq, to, toSeq } = state;
+  checkInterval(from, to);
+  return { ...start, epoch, firstSeq, from, to, toSeq };
 }
 
 /** The live streams of the log: one subscription to the tail for all, and an end for each when its time has come. */
 export default fp(
   async function streams(fastify: FastifyInstance) {
-    const { audit, auth, database, moderation, tail } = fastify;
+    const { audit, auth, database, limits, moderation, tail } = fastify;
     const entries = new Set<Entry>();
     /** What has to be over before the server may stop: openings, and the records of ends. */
     const unfinished = new Set<Promise<void>>();
+    const turns = new Turns({
+      ...READS,
+      refuse: () => new CodedError('overloaded', 'Too many streams catch up.'),
+    });
     let tooSlow = 0;
     let draining = false;
 
@@ -106,7 +122,11 @@ export default fp(
       const reader = new Reader({
         matcher: compileFilter(asked.filter),
         feed,
-        readPage: (range) => read(listEvents(database.read, asked.filter, range, 'asc', PAGE)),
+        readPage: (range) =>
+          turns.run(CATCHING_UP, async () =>
+            // Who has gone while they waited is not read for.
+            reader.isOver ? NOTHING : read(listEvents(database.read, asked.filter, range, 'asc', PAGE)),
+          ),
         onFault: (error) => request.log.warn({ err: error }, 'a stream had to be ended'),
       });
       // From here on it can be ended, so that no ban is missed while the log is asked.
@@ -129,10 +149,13 @@ export default fp(
       // Asked now: a connection that is closed no longer tells.
       const source = { user_id: principal.userId, ip: addressOf(request) };
       try {
-        const course = await readCourse(asked);
+        const course = await limits.readInTurn(principal.userId, () => readCourse(asked));
         const record = recorder(source, asked, course);
-        const { seq } = await record.opened();
+        const { seq, timestamp } = await record.opened();
         track(reader.over.then((reason) => record.ended(seq, reader.rows, reason)));
+        // The end of the interval may have come since; from here on the feed tells of it.
+        const isPast = course.to !== undefined && (timestamp >= course.to || feed.time >= course.to);
+        if (isPast) course.toSeq ??= await readSeqAt(course.to ?? '');
         if (reader.isOver)
           throw new CodedError('overloaded', 'The stream was ended before it began; ask again.');
         const response = respond();
@@ -150,13 +173,17 @@ export default fp(
 
     async function readCourse(asked: StreamRequest): Promise<Course> {
       const state = await read(readLogState(database.read, asked.filter));
-      checkInterval(state.from, state.to);
       if (state.epoch !== audit.epoch) {
         throw new CodedError('audit_unavailable', 'The log has a new history, which is not known here yet.', {
           retryAfter: CATCH_UP_SECONDS,
         });
       }
       return courseOf(state, asked);
+    }
+
+    /** The first seq at or after a time, in the log’s text form. */
+    async function readSeqAt(time: string): Promise<number | undefined> {
+      return (await read(readLogState(database.read, { to: { at: time } }))).toSeq;
     }
 
     /** Puts a stream on record, when it opens and when it ends. */
@@ -211,19 +238,19 @@ export default fp(
         for (const { reader } of entries) reader.beat();
       }, HEARTBEAT_MS),
       setInterval(() => {
-        const now = Date.now();
-        for (const { reader, principal } of entries) {
-          if (principal.expiresAt !== undefined && principal.expiresAt <= now) reader.end('token_expired');
-        }
+        for (const { reader, principal } of entries) if (hasExpired(principal)) reader.end('token_expired');
       }, EXPIRY_MS),
       setInterval(() => {
-        for (const { reader, request } of entries) {
-          auth.recheck(request, 'audit:read').catch(() => reader.end('token_withdrawn'));
+        for (const { reader, request, principal } of entries) {
+          auth
+            .recheck(request, 'audit:read')
+            .catch(() => reader.end(hasExpired(principal) ? 'token_expired' : 'token_withdrawn'));
         }
       }, RECHECK_MS),
     ];
 
-    fastify.addHook('preClose', async () => {
+    // Beside the sessions, so that the end of the server takes no longer for it.
+    fastify.onSocketDrain(async () => {
       draining = true;
       for (const timer of timers) clearInterval(timer);
       endAll('shutting_down');

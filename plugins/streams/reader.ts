@@ -18,6 +18,8 @@ import type { Output } from './output.ts';
 const MIB = 1024 * 1024;
 /** Who follows live and has more than this waiting reads from the database, at their own pace. */
 const MAX_QUEUED_BYTES = MIB;
+/** Who is about to follow live, and has more than this held back meanwhile, does the same. */
+const MAX_HELD_BYTES = MIB;
 /** A range that takes too long to search is searched in parts; this is the smallest of them. */
 const MIN_WINDOW = 1_000;
 const NARROWING = 16;
@@ -42,12 +44,16 @@ export type Course = Start & {
   toSeq: number | undefined;
 };
 
+type Held = { event: AuditEvent; block: Buffer };
+
 /**
  * One live stream. It is in one of these states, and `end` leads from each of them to the last:
  * - opening: until `follow`
  * - catching up: reads pages of the database, up to what the feed has handed on, and waits for the reader after
  *   each block that fills its way
- * - live: follows the feed; one that has too much waiting goes back to catching up, where it left off
+ * - joining: reads what has come meanwhile, and holds what the feed hands on from there; if that is too much, the
+ *   same again from a later place
+ * - live: what was held is sent, and then whatever comes; one that has too much waiting goes back to catching up
  * - over
  */
 export class Reader implements Follower {
@@ -62,6 +68,12 @@ export class Reader implements Follower {
   #course: Course | undefined;
   /** The first seq that was not looked at; while live, the feed knows. */
   #next = 0;
+  /** The first seq at or after the end of the interval, once there is one. */
+  #toSeq: number | undefined;
+  /** What the feed has handed on and must wait for what comes before it; undefined unless joining. */
+  #held: Held[] | undefined;
+  /** The bytes of all of `#held`. */
+  #heldBytes = 0;
   /** Settled when it must catch up again, or is over; undefined unless live. */
   #live: PromiseWithResolvers<void> | undefined;
   /** How much of the log one read may search, in events. */
@@ -91,12 +103,14 @@ export class Reader implements Follower {
     this.#output = output;
     this.#course = course;
     this.#next = course.next;
+    this.#toSeq = course.toSeq;
+    this.#options.feed.watch(this);
     const { epoch, firstSeq: first_seq, next: next_seq, reset } = course;
     output.write(openBlock(this.#position, { epoch, first_seq, next_seq }));
     if (reset !== undefined) {
       output.write(resetBlock(this.#position, { reason: reset, epoch, first_seq, next_seq }));
     }
-    this.#run(output, course).catch((error: unknown) => {
+    this.#run(output, course.epoch).catch((error: unknown) => {
       this.#options.onFault(error);
       this.end('failed');
     });
@@ -106,12 +120,15 @@ export class Reader implements Follower {
   take(event: AuditEvent, block: Buffer): void {
     // It may have begun beyond what the feed has handed on.
     if (this.#output === undefined || event.seq < this.#next) return;
-    if (this.#output.queued > MAX_QUEUED_BYTES) this.#leaveFeed(event.seq);
+    if (this.#held !== undefined) this.#hold(this.#held, event, block);
+    else if (this.#output.queued > MAX_QUEUED_BYTES) this.#leaveFeed(event.seq);
     else this.#show(event, block);
   }
 
   onIntervalOver(event: AuditEvent): void {
-    this.#finish(event.seq);
+    this.#toSeq ??= event.seq;
+    // Else what comes before it is read first.
+    if (this.#live !== undefined) this.#finish(event.seq);
   }
 
   /** Tells how far it has come. */
@@ -124,7 +141,7 @@ export class Reader implements Follower {
   end(reason: StreamEndReason): void {
     if (this.isOver) return;
     this.#reason = reason;
-    this.#options.feed.remove(this);
+    this.#options.feed.forget(this);
     this.#output?.end();
     this.#live?.resolve();
     this.#over.resolve(reason);
@@ -136,20 +153,20 @@ export class Reader implements Follower {
     return { epoch: this.#course?.epoch ?? '', seq: next - 1 };
   }
 
-  async #run(output: Output, course: Course): Promise<void> {
+  async #run(output: Output, epoch: string): Promise<void> {
     while (!this.isOver) {
-      await this.#catchUp(output, course);
+      await this.#readUpTo(this.#options.feed.next, output, epoch);
+      await this.#join(output, epoch);
       await this.#live?.promise;
       await output.room;
     }
   }
 
-  /** Reads on until the feed goes on from the very next event, and then follows it within the same turn. */
-  async #catchUp(output: Output, { epoch, toSeq }: Course): Promise<void> {
-    const { feed } = this.#options;
+  /** Reads pages of the database, up to a seq or the end of the interval, at the pace of the reader. */
+  async #readUpTo(fence: number, output: Output, epoch: string): Promise<void> {
     for (;;) {
-      const until = Math.min(feed.next, toSeq ?? Number.POSITIVE_INFINITY);
-      if (this.isOver || this.#next >= until) break;
+      const until = Math.min(fence, this.#toSeq ?? Number.POSITIVE_INFINITY);
+      if (this.isOver || this.#next >= until) return;
       const range = { from: this.#next, to: Math.min(until, this.#next + this.#window) };
       const page = await this.#read(range);
       if (page === undefined) continue;
@@ -160,13 +177,34 @@ export class Reader implements Follower {
       }
       if (!page.hasMore) this.#next = range.to;
     }
-    if (this.isOver) return;
-    if (toSeq !== undefined && this.#next >= toSeq) {
-      this.#finish(toSeq);
+  }
+
+  /** Follows the feed from a fence on, once all before it is read. Without the fence a busy log would never be caught up with. */
+  async #join(output: Output, epoch: string): Promise<void> {
+    const { feed } = this.#options;
+    let held: Held[] | undefined;
+    while (held === undefined) {
+      if (this.isOver) return;
+      this.#held = [];
+      this.#heldBytes = 0;
+      feed.add(this);
+      await this.#readUpTo(feed.next, output, epoch);
+      held = this.#held;
+    }
+    this.#held = undefined;
+    for (const { event, block } of held) this.#show(event, block);
+    if (this.#toSeq !== undefined) this.#finish(this.#toSeq);
+    if (!this.isOver) this.#live = Promise.withResolvers();
+  }
+
+  #hold(held: Held[], event: AuditEvent, block: Buffer): void {
+    if (this.#heldBytes + block.length > MAX_HELD_BYTES) {
+      this.#options.feed.remove(this);
+      this.#held = undefined;
       return;
     }
-    this.#live = Promise.withResolvers();
-    feed.add(this);
+    held.push({ event, block });
+    this.#heldBytes += block.length;
   }
 
   /** Undefined: it took too long, and the next attempt will search less. */
@@ -183,6 +221,7 @@ export class Reader implements Follower {
   }
 
   #show(event: AuditEvent, block: Buffer): void {
+    if (this.isOver) return;
     const { from, to } = this.#course ?? {};
     if (to !== undefined && event.timestamp >= to) {
       this.#finish(event.seq);
@@ -201,11 +240,12 @@ export class Reader implements Follower {
     this.#live = undefined;
   }
 
-  /** The interval is over. @param next the first seq beyond it */
+  /** The interval is over. @param next the first seq at or after its end */
   #finish(next: number): void {
     if (this.isOver || this.#course?.to === undefined) return;
     const { epoch, to } = this.#course;
-    this.#output?.write(endBlock({ epoch, seq: next - 1 }, { to }));
+    // Never below what its reader has seen.
+    this.#output?.write(endBlock({ epoch, seq: Math.max(next, this.#next) - 1 }, { to }));
     this.end('to');
   }
 }

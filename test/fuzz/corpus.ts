@@ -24,6 +24,7 @@ const paths = [
   '/audit/17',
   '/audit/999999999',
   '/audit/actions',
+  '/audit/stream?user_id=fuzz-1&from=-1m&to=-1s',
   '/sessions?limit=2',
   '/sessions?user_id=fuzz-3&room=lobby',
   '/health/live',

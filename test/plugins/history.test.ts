@@ -3,18 +3,7 @@ import { join } from 'node:path';
 import { test } from 'tap';
 import { build, problemIn, type TestApp, temporaryFolder } from '../support/app.ts';
 import { type Client, connect, until } from '../support/client.ts';
-import { createDatabase, query } from '../support/postgres.ts';
-
-/** Puts a log back to what it was before a seq, as a restored copy of its files would. */
-const putBack = (url: string, seq: number) =>
-  query(
-    url,
-    `begin;
-     set local session_replication_role = replica;
-     delete from audit_event where seq >= ${seq};
-     delete from audit_batch where first_seq >= ${seq};
-     commit;`,
-  );
+import { createDatabase, putBack, query } from '../support/postgres.ts';
 
 const epochOf = async (server: TestApp): Promise<string> =>
   ((await (await server.get('/health/ready')).json()) as { epoch: string }).epoch;

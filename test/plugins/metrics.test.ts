@@ -26,7 +26,7 @@ test('the numbers move with what happens, and agree with the log itself', async 
   t.equal(
     before.value('minutebook_tail_subscriptions'),
     5,
-    'the chat, moderation, the index, the live streams, and the memory of how far the log was seen',
+    'the chat, moderation, the live streams, the index, and the memory of how far the log was seen',
   );
   t.equal(before.value('minutebook_log_writable'), 1);
 

@@ -6,7 +6,8 @@ import { until } from '../support/client.ts';
 import { openStream, type StreamReader } from '../support/event-stream.ts';
 import { inSeconds, issuer, makeKey, signWith } from '../support/issuer.ts';
 import { act } from '../support/moderation.ts';
-import { query } from '../support/postgres.ts';
+import { putBack, query } from '../support/postgres.ts';
+import { proxy } from '../support/proxy.ts';
 
 const MIB = 1024 * 1024;
 const BIG = 'x'.repeat(MIB / 2);
@@ -25,11 +26,11 @@ async function flood({ app }: TestApp, count: number): Promise<void> {
   }
 }
 
-/** The end of the last stream that ended, from the log. */
-async function lastEnd(server: TestApp): Promise<Record<string, unknown> | undefined> {
-  const events = await server.events('action=AUDIT_STREAMED');
-  return events.map(({ details }) => details).findLast(({ phase }) => phase === 'ended');
-}
+/** Waits until a stream is on record as ended for this reason. */
+const ended = (server: TestApp, reason: string): Promise<void> =>
+  until(`an end is on record: ${reason}`, async () =>
+    (await server.events('action=AUDIT_STREAMED')).some(({ details }) => details.reason === reason),
+  );
 
 /** Watches the most bytes that ever waited in the responses of streams. */
 function watchQueues({ app }: TestApp): { most: () => number } {
@@ -64,13 +65,35 @@ test('who stops reading for a while gets everything later, and no more than a bo
   await until('it is live again', () => slow.blocks.length > FLOOD + 1);
 });
 
+test('what comes in a flood while a reader joins is read from the database, in order', async (t) => {
+  const { databaseUrl } = await build(t);
+  const between = await proxy(t, databaseUrl);
+  const server = await build(t, { DATABASE_URL: between.url });
+  between.setDelay(10);
+  const [WRITERS, COUNT] = [4, 15];
+  const flooding = Promise.all(upTo(WRITERS).map(() => flood(server, COUNT)));
+  const stream = await openStream(t, server, 'action=MESSAGE_SENT&from=-1h');
+  await flooding;
+  between.setDelay(0);
+  await until(
+    'all has come',
+    () => stream.blocks.filter(({ event }) => event === 'audit').length >= WRITERS * COUNT,
+    30_000,
+  );
+  const shown = stream.events.map(({ seq }) => seq);
+  t.strictSame(
+    shown,
+    (await server.events('action=MESSAGE_SENT')).map(({ seq }) => seq),
+  );
+});
+
 test('who takes nothing for too long is ended, and goes on later without loss', async (t) => {
   const server = await build(t);
   const stream = await openStream(t, server, 'action=MESSAGE_SENT');
   stream.pause();
   await flood(server, FLOOD);
   await until('it is ended', () => server.app.streams.stats().tooSlow === 1, 20_000);
-  await until('that is on record', async () => (await lastEnd(server))?.reason === 'too_slow');
+  await ended(server, 'too_slow');
   t.match(await (await server.get('/metrics', {})).text(), /^minutebook_streams_too_slow_total 1$/m);
   t.equal(server.app.streams.stats().open, 0);
   stream.resume();
@@ -119,7 +142,7 @@ test('a ban ends the streams of its user within a second, on every instance, and
   const took = performance.now() - bannedAt;
   t.ok(took < 1_000, `${Math.round(took)} ms`);
   t.notOk(other.ended);
-  t.match(await lastEnd(first), { reason: 'banned' });
+  await ended(first, 'banned');
   t.equal((await openStream(t, second, '', { user: 'mallory' })).status, 403);
 });
 
@@ -129,13 +152,13 @@ test('a stream ends with its token', async (t) => {
   const token = await new SignJWT({ scope: 'audit:read' })
     .setProtectedHeader({ alg: 'HS256' })
     .setSubject('auditor')
-    .setExpirationTime(inSeconds(-58))
+    .setExpirationTime(inSeconds(-55))
     .sign(new TextEncoder().encode(SECRET));
   const stream = await openStream(t, server, '', { token });
   t.equal(stream.status, 200);
   await stream.closed;
   t.ok(stream.complete);
-  t.match(await lastEnd(server), { reason: 'token_expired' });
+  await ended(server, 'token_expired');
 });
 
 test('a stream ends when the key of its token is withdrawn', async (t) => {
@@ -156,11 +179,8 @@ test('a stream ends when the key of its token is withdrawn', async (t) => {
   await openStream(t, server, '', { token: await signWith(stranger) });
   await lost.closed;
   t.notOk(kept.ended);
-  const [row] = await query<{ reason: string }>(
-    server.databaseUrl,
-    `select details->>'reason' as reason from audit_event where action = 'AUDIT_STREAMED' order by seq desc limit 1`,
-  );
-  t.equal(row?.reason, 'token_withdrawn');
+  const withdrawn = `select seq from audit_event where details->>'reason' = 'token_withdrawn'`;
+  await until('that is on record', async () => (await query(server.databaseUrl, withdrawn)).length === 1);
 });
 
 test('clients that go away at any time leave nothing behind', async (t) => {
@@ -180,4 +200,26 @@ test('clients that go away at any time leave nothing behind', async (t) => {
   });
   t.equal(server.app.tail.subscriptions, subscriptions);
   for (let number = 0; number < 5; number += 1) t.equal((await openStream(t, server)).status, 200);
+});
+
+test('a log that is put back while a stream is open cuts it, and who comes back is told', async (t) => {
+  const server = await build(t);
+  const stream = await openStream(t, server, 'action=MESSAGE_SENT');
+  const { id } = await stream.next('open');
+  const [epoch, head] = id.split(':');
+  await server.app.audit.record({ action: 'MESSAGE_SENT', user_id: 'alice', message: 'lost' });
+  await stream.next('audit');
+  await putBack(server.databaseUrl, Number(head) + 1);
+  await stream.closed;
+  let back = stream;
+  await until('it can be read again', async () => {
+    back = await openStream(t, server, 'action=MESSAGE_SENT', { lastEventId: stream.lastId });
+    return back.status === 200;
+  });
+  const { data } = await back.next('reset');
+  t.equal(data.reason, 'wrong_epoch');
+  t.not(data.epoch, epoch);
+  await server.app.audit.record({ action: 'MESSAGE_SENT', user_id: 'alice', message: 'new' });
+  t.match(await back.next('audit'), { data: { message: 'new' } });
+  t.ok(back.lastId?.startsWith(`${data.epoch}:`));
 });

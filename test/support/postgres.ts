@@ -54,3 +54,14 @@ export async function createDatabase(t: Test, { empty = false } = {}): Promise<s
   });
   return databaseUrl(name);
 }
+
+/** Puts a log back to what it was before a seq, as a restored copy of its files would. */
+export const putBack = (url: string, seq: number): Promise<unknown> =>
+  query(
+    url,
+    `begin;
+     set local session_replication_role = replica;
+     delete from audit_event where seq >= ${seq};
+     delete from audit_batch where first_seq >= ${seq};
+     commit;`,
+  );

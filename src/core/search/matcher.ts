@@ -60,7 +60,7 @@ function contains(text: string): Test {
   return ({ foldedMessage }) => foldedMessage?.includes(needle) ?? false;
 }
 
-/** The same conditions as SQL has them, see `matching` in db/events.ts; cheap ones first. */
+/** The same conditions as SQL has them, see `matching` in db/search.ts; cheap ones first. */
 function testsOf({ action, user_id, involves, q, ...filter }: Filter): Test[] {
   const tests: Test[] = [];
   for (const name of ['session_id', 'target_user_id', 'ip', 'room'] as const) {

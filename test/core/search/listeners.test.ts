@@ -70,3 +70,20 @@ t.test('only those who may well match are asked', async (t) => {
   });
   t.strictSame({ asked, told }, { asked: 1, told: 1 });
 });
+
+t.test('who did something to themselves is involved once', async (t) => {
+  const listeners = new Listeners<{ matcher: Matcher }>();
+  listeners.add({ matcher: compileFilter({ involves: 'alice' }) });
+  const details = { reason: null };
+  const { event } = pendingEvent({
+    action: 'USER_KICKED',
+    user_id: 'alice',
+    target_user_id: 'alice',
+    details,
+  });
+  let told = 0;
+  listeners.tell(event, () => {
+    told += 1;
+  });
+  t.equal(told, 1);
+});
