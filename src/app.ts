@@ -24,6 +24,7 @@ import validation from '../plugins/validation.ts';
 import websocket from '../plugins/websocket.ts';
 import auditRoutes from '../routes/audit/index.ts';
 import auditStreamRoutes from '../routes/audit-stream.ts';
+import exportRoutes from '../routes/export/index.ts';
 import healthRoutes from '../routes/health.ts';
 import metricsRoutes from '../routes/metrics.ts';
 import moderationRoutes from '../routes/moderation/index.ts';
@@ -147,6 +148,7 @@ async function registerAll(
   await app.register(streams);
   await app.register(auditRoutes);
   await app.register(auditStreamRoutes);
+  await app.register(exportRoutes);
   await app.register(sessionRoutes);
   await app.register(ticketRoutes);
   await app.register(moderationRoutes);

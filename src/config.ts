@@ -256,3 +256,31 @@ export function readConfig(environment: Record<string, string | undefined>): Con
     }),
   });
 }
+
+/** What the command line is told by the environment. */
+export type ClientConfig = {
+  /** Where the server is. */
+  url: string;
+  /** Undefined: a file has it, or in development mode it can be made. */
+  token: string | undefined;
+  /** Where the key of development mode is; undefined: another key is configured. */
+  developmentDir: string | undefined;
+  /** What such a token must say. */
+  jwtIssuer: string | undefined;
+  jwtAudience: string | undefined;
+};
+
+/** Reads what a client needs. An empty variable counts as unset. */
+export function readClientConfig(environment: Record<string, string | undefined>): ClientConfig {
+  const { MINUTEBOOK_URL, MINUTEBOOK_TOKEN, PORT, DATA_DIR } = environment;
+  const hasKey = [environment.JWT_SECRET, environment.JWT_PUBLIC_KEY, environment.JWKS_URL].some(Boolean);
+  const { default: port } = Environment.properties.PORT as { default?: string };
+  const { default: dataDir } = Environment.properties.DATA_DIR as { default?: string };
+  return {
+    url: MINUTEBOOK_URL || `http://127.0.0.1:${PORT || port}`,
+    token: MINUTEBOOK_TOKEN || undefined,
+    developmentDir: hasKey ? undefined : DATA_DIR || dataDir,
+    jwtIssuer: environment.JWT_ISSUER || undefined,
+    jwtAudience: environment.JWT_AUDIENCE || undefined,
+  };
+}

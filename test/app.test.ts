@@ -25,6 +25,7 @@ const OURS = [
   'streams',
   'audit-routes',
   'audit-stream-routes',
+  'export-routes',
   'session-routes',
   'ticket-routes',
   'moderation-routes',

@@ -28,6 +28,7 @@ test('every operation is described, with all its errors', async (t) => {
   t.strictSame(Object.keys(document.paths).toSorted(), [
     '/audit',
     '/audit/actions',
+    '/audit/export',
     '/audit/me',
     '/audit/stats',
     '/audit/stream',

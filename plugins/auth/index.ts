@@ -1,6 +1,5 @@
 import type { FastifyInstance, FastifyRequest, onRequestAsyncHookHandler } from 'fastify';
 import fp from 'fastify-plugin';
-import { SignJWT } from 'jose';
 import { CodedError } from '../../src/core/errors.ts';
 import { headerValues } from '../../src/core/header-values.ts';
 import { offeredTicket } from '../../src/core/subprotocols.ts';
@@ -10,7 +9,7 @@ import { KnownTokens } from './known-tokens.ts';
 import { originCheck, requireLoopbackName } from './origins.ts';
 import { type Principal, type Scope, unauthenticated } from './principal.ts';
 import { redeemTicket, sellTicket, type Ticket } from './tickets.ts';
-import { type TokenRules, tokenVerifier } from './tokens.ts';
+import { signToken, type TokenRules, tokenVerifier } from './tokens.ts';
 
 export type { Principal, Scope } from './principal.ts';
 
@@ -169,14 +168,7 @@ export default fp(
       },
       issueToken: async (userId, scopes, lifetime) => {
         if (secret === undefined) throw new Error('without JWT_SECRET there is nothing to sign tokens with');
-        const token = new SignJWT({ scope: scopes.join(' ') })
-          .setProtectedHeader({ alg: 'HS256' })
-          .setSubject(userId)
-          .setIssuedAt()
-          .setExpirationTime(lifetime);
-        if (issuer !== undefined) token.setIssuer(issuer);
-        if (audience !== undefined) token.setAudience(audience);
-        return token.sign(new TextEncoder().encode(secret));
+        return signToken(secret, { issuer, audience }, { userId, scopes, lifetime });
       },
       issueTicket: (principal) => sellTicket(handshake, principal),
     });

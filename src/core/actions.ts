@@ -1,4 +1,5 @@
 import Type, { type Static, type TObject } from 'typebox';
+import { exportFormats, exportOutcomes } from './export.ts';
 
 const Empty = Type.Object({});
 const Code = Type.String({
@@ -115,7 +116,39 @@ export const actions = {
       ),
     }),
   },
-  AUDIT_EXPORTED: { description: 'Somebody exported from the log.', details: Empty },
+  AUDIT_EXPORTED: {
+    description: 'Somebody exported from the log: once when it began, once when it was over.',
+    details: Type.Object({
+      phase: Type.Enum(['started', 'ended'], {
+        type: 'string',
+        description: '`started`: before the first byte. One that its process took along has no `ended`.',
+      }),
+      format: Type.Enum(exportFormats, { type: 'string' }),
+      filters: Filters,
+      from_seq: Type.Integer({ minimum: 0, description: 'Where the export starts, inclusive.' }),
+      to_seq: Type.Integer({
+        minimum: 0,
+        description: 'Where it ends, exclusive: at most the head at its start.',
+      }),
+      started_seq: Type.Optional(
+        Type.Integer({ minimum: 0, description: 'Only `ended`: the seq of its `started`.' }),
+      ),
+      rows: Type.Optional(
+        Type.Integer({
+          minimum: 0,
+          description: 'Only `ended`: how many events were sent. Of a cut export, at most these arrived.',
+        }),
+      ),
+      outcome: Type.Optional(
+        Type.Enum(exportOutcomes, {
+          type: 'string',
+          description:
+            'Only `ended`: `complete`; `client_gone`; `stalled`: the client took nothing for too long; `denied`: its ' +
+            'token expired or was withdrawn, or its user was banned; `failed`: the log could not be read on; `shutdown`.',
+        }),
+      ),
+    }),
+  },
   USER_KICKED: {
     description: 'An administrator ended a session.',
     details: Type.Object({

@@ -1,6 +1,7 @@
 import Type, { type Static, type TSchema } from 'typebox';
 import { actionNames } from './actions.ts';
 import { errorCodes } from './errors.ts';
+import { exportFormats } from './export.ts';
 
 /** A value that may be absent; absent values are null on the wire. */
 export const Nullable = <T extends TSchema>(schema: T, description: string) =>
@@ -171,6 +172,22 @@ export type AuditQuery = Static<typeof AuditQuery>;
 /** Of one's own events: whose they are is not a question. */
 export const OwnAuditQuery = Type.Omit(AuditQuery, ['user_id'], { additionalProperties: false });
 export type OwnAuditQuery = Static<typeof OwnAuditQuery>;
+
+export const ExportQuery = Type.Object(
+  {
+    ...filterProperties,
+    format: Type.Optional(
+      Type.Enum(exportFormats, {
+        type: 'string',
+        default: 'ndjson',
+        description: 'A JSON object a line, or comma-separated values.',
+        examples: ['csv'],
+      }),
+    ),
+  },
+  { additionalProperties: false },
+);
+export type ExportQuery = Static<typeof ExportQuery>;
 
 /** The filters, and where to go on. */
 export const StreamQuery = Type.Object(

@@ -1,0 +1,101 @@
+import type { ServerResponse } from 'node:http';
+import { Readable } from 'node:stream';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { CodedError } from '../../src/core/errors.ts';
+import type { ExportOutcome, ExportWriter } from '../../src/core/export.ts';
+import type { AuditEvent } from '../../src/core/schemas.ts';
+
+const KIB = 1024;
+/** What is made and handed on at a time; after each piece others have their turn. */
+const PIECE_BYTES = 64 * KIB;
+
+/** What somebody is told whose export ends before its first byte. */
+const refusals: Partial<Record<ExportOutcome, () => CodedError>> = {
+  denied: () => new CodedError('forbidden', 'The right to read the log has ended.'),
+  shutdown: () => new CodedError('overloaded', 'The server is shutting down.'),
+};
+
+export type ExportRunOptions = {
+  response: ServerResponse;
+  /** When the right to read ends, in milliseconds since 1970; undefined: never. */
+  expiresAt: number | undefined;
+  /** How long a client may take nothing, in milliseconds. */
+  stallMs: number;
+};
+
+/**
+ * One export under way. It runs until `outcome` is set: to `complete` when all was handed to the client's connection,
+ * else to what has ended it, and then the connection is destroyed, so that no end looks like a good one.
+ */
+export class ExportRun {
+  /** Resolves with how it ended, once its connection takes nothing more of it. */
+  readonly ended: Promise<ExportOutcome>;
+  readonly #expiresAt: number | undefined;
+  /** Undefined while it runs. */
+  #outcome: ExportOutcome | undefined;
+  /** Undefined until the first byte may be sent. */
+  #body: Readable | undefined;
+
+  constructor({ response, expiresAt, stallMs }: ExportRunOptions) {
+    this.#expiresAt = expiresAt;
+    this.ended = new Promise((resolve) => {
+      const close = (): void => {
+        this.#outcome ??= response.writableFinished ? 'complete' : 'client_gone';
+        resolve(this.#outcome);
+      };
+      // Of a response that is over already, no end would be told.
+      if (response.destroyed) close();
+      else response.once('close', close);
+    });
+    // Who disappears without a word leaves a connection that takes nothing; so does who stops reading.
+    response.setTimeout(stallMs, () => {
+      if (response.writableLength > 0) this.stop('stalled');
+      else response.setTimeout(stallMs);
+    });
+  }
+
+  /** Ends it before its time. */
+  stop(outcome: ExportOutcome): void {
+    if (this.#outcome !== undefined) return;
+    this.#outcome = outcome;
+    this.#body?.destroy(this.#reason(outcome));
+  }
+
+  #reason(outcome: ExportOutcome): Error {
+    return refusals[outcome]?.() ?? new CodedError('audit_unavailable', `The export has ended: ${outcome}.`);
+  }
+
+  /** Goes on only while it runs, and its bearer may read. @throws CodedError */
+  check(): void {
+    if (this.#expiresAt !== undefined && Date.now() >= this.#expiresAt) this.stop('denied');
+    if (this.#outcome !== undefined) throw this.#reason(this.#outcome);
+  }
+
+  /** The bytes of the answer, made as fast as the client takes them. */
+  body(writer: ExportWriter, pages: AsyncIterable<AuditEvent[]>): Readable {
+    this.#body = Readable.from(this.#pieces(writer, pages), {
+      objectMode: false,
+      highWaterMark: PIECE_BYTES,
+    });
+    return this.#body;
+  }
+
+  async *#pieces(writer: ExportWriter, pages: AsyncIterable<AuditEvent[]>): AsyncGenerator<Buffer> {
+    try {
+      yield writer.head();
+      for await (const events of pages) {
+        for (const piece of writer.events(events, PIECE_BYTES)) {
+          this.check();
+          yield piece;
+          await nextTurn();
+        }
+        this.check();
+      }
+      yield writer.end();
+    } catch (error) {
+      // Else it was stopped, and this is how it hears of it.
+      this.#outcome ??= 'failed';
+      throw error;
+    }
+  }
+}

@@ -1,0 +1,133 @@
+import { createServer } from 'node:http';
+import { type AddressInfo, connect, type Socket } from 'node:net';
+import { pipeline } from 'node:stream';
+import { setTimeout as delay } from 'node:timers/promises';
+import { type Test, test } from 'tap';
+import { ExportRun, type ExportRunOptions } from '../../routes/export/run.ts';
+import { type ExportOutcome, ExportWriter } from '../../src/core/export.ts';
+import type { AuditEvent } from '../../src/core/schemas.ts';
+import { until } from '../support/client.ts';
+import { eventAt } from '../support/log.ts';
+
+const KIB = 1024;
+
+type Running = { run: ExportRun; socket: Socket; pages: () => number };
+
+/** Runs an export of pages of 1 MiB over a real connection, whose client reads nothing at first. */
+async function start(
+  t: Test,
+  pageCount: number,
+  { pageMs = 0, ...options }: Partial<ExportRunOptions> & { pageMs?: number } = {},
+  page: AuditEvent[] = Array.from({ length: 16 }, (_, seq) => eventAt(seq, 'x'.repeat(64 * KIB))),
+): Promise<Running> {
+  let pages = 0;
+  async function* make(): AsyncGenerator<AuditEvent[]> {
+    while (pages < pageCount) {
+      pages += 1;
+      if (pageMs > 0) await delay(pageMs);
+      yield page;
+    }
+  }
+  const { promise, resolve } = Promise.withResolvers<ExportRun>();
+  const server = createServer((_request, response) => {
+    const run = new ExportRun({ response, expiresAt: undefined, stallMs: 60_000, ...options });
+    resolve(run);
+    pipeline(run.body(new ExportWriter('ndjson'), make()), response, () => {});
+  });
+  await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
+  t.teardown(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const socket = connect((server.address() as AddressInfo).port, '127.0.0.1');
+  socket.on('error', () => {});
+  t.teardown(() => socket.destroy());
+  socket.pause();
+  socket.write('GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n');
+  return { run: await promise, socket, pages: () => pages };
+}
+
+/** Resolves when no more pages were asked for in a while. */
+async function standsStill({ pages }: Running): Promise<number> {
+  let last = -1;
+  await until('no more is read', async () => {
+    const before = last;
+    last = pages();
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    return last > 0 && before === last;
+  });
+  return last;
+}
+
+test('no page is asked for before its client takes what there is', async (t) => {
+  const running = await start(t, 100);
+  const read = await standsStill(running);
+  t.ok(read < 20, `${read} of 100 MiB were read for a client that takes nothing`);
+  running.socket.resume();
+  t.equal(await running.run.ended, 'complete');
+  t.equal(running.pages(), 100);
+});
+
+test('a client that takes nothing for too long is ended', async (t) => {
+  const { run, socket } = await start(t, 100, { stallMs: 300 });
+  const began = performance.now();
+  t.equal(await run.ended, 'stalled');
+  t.ok(performance.now() - began >= 250);
+  let text = '';
+  socket.on('data', (chunk: Buffer) => {
+    text = (text + chunk.toString('latin1')).slice(-300);
+  });
+  await new Promise((resolve) => socket.resume().once('close', resolve));
+  t.notMatch(text, '"end":true');
+});
+
+test('a client that takes nothing of the last bytes is ended as well', async (t) => {
+  // All that there is fits into the buffers of this process, but not into those of the connection.
+  const { run, pages } = await start(t, 1, { stallMs: 300 }, [
+    { ...eventAt(0), message: 'x'.repeat(16 * KIB * KIB) },
+  ]);
+  t.equal(await run.ended, 'stalled');
+  t.equal(pages(), 1);
+});
+
+test('a client that takes little by little is not ended', async (t) => {
+  const { run, socket } = await start(t, 20, { stallMs: 400 });
+  const began = performance.now();
+  let took = 0;
+  socket.on('data', (chunk: Buffer) => {
+    took += chunk.length;
+    // At some 8 MiB a second.
+    socket.pause();
+    setTimeout(() => socket.resume(), chunk.length / (8 * KIB));
+  });
+  socket.resume();
+  t.equal(await run.ended, 'complete');
+  t.ok(performance.now() - began > 1_000, 'it took longer than one may stand still');
+  await until('all has come', () => took > 20 * KIB * KIB);
+});
+
+test('a client that waits for us is not ended', async (t) => {
+  // Three pages, each of which takes longer than a client may stand still.
+  const { run, socket } = await start(t, 3, { stallMs: 100, pageMs: 300 });
+  socket.resume();
+  t.equal(await run.ended, 'complete');
+});
+
+test('when the token has expired no more is sent', async (t) => {
+  const { run, socket, pages } = await start(t, 100, { expiresAt: Date.now() + 300 });
+  await new Promise((resolve) => setTimeout(resolve, 350));
+  socket.resume();
+  t.equal(await run.ended, 'denied');
+  t.ok(pages() < 20);
+});
+
+test('what is stopped ends with the first reason, and goes no further', async (t) => {
+  for (const outcome of ['shutdown', 'denied', 'failed'] as const satisfies ExportOutcome[]) {
+    const { run, pages } = await start(t, 100);
+    await until('it has begun', () => pages() > 0);
+    run.stop(outcome);
+    run.stop('failed');
+    t.throws(() => run.check());
+    t.equal(await run.ended, outcome);
+  }
+});

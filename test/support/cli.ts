@@ -1,0 +1,52 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { join } from 'node:path';
+import type { Test } from 'tap';
+import { temporaryFolder } from './app.ts';
+
+const MAIN = join(import.meta.dirname, '../../src/cli/main.ts');
+
+export type CliResult = { code: number | NodeJS.Signals | null; stdout: string; stderr: string };
+
+export type RunningCli = {
+  child: ChildProcess;
+  /** What it has printed so far. */
+  stdout: () => string;
+  stderr: () => string;
+  /** Resolves when it has ended. */
+  ended: Promise<CliResult>;
+};
+
+/** Starts the command line as a process of its own, in an empty folder. */
+export async function startCli(
+  t: Test,
+  args: readonly string[],
+  env: Record<string, string> = {},
+): Promise<RunningCli> {
+  const { PATH = '', HOME = '' } = process.env;
+  const child = spawn(process.execPath, [MAIN, ...args], {
+    cwd: await temporaryFolder(t),
+    env: { PATH, HOME, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const text = { stdout: '', stderr: '' };
+  for (const name of ['stdout', 'stderr'] as const) {
+    child[name].setEncoding('utf8').on('data', (chunk: string) => {
+      text[name] += chunk;
+    });
+  }
+  const ended = new Promise<CliResult>((resolve) => {
+    child.on('close', (code, signal) => resolve({ code: code ?? signal, ...text }));
+  });
+  t.teardown(async () => {
+    if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL');
+    await ended;
+  });
+  return { child, stdout: () => text.stdout, stderr: () => text.stderr, ended };
+}
+
+/** Runs the command line to its end. */
+export const runCli = async (
+  t: Test,
+  args: readonly string[],
+  env: Record<string, string> = {},
+): Promise<CliResult> => (await startCli(t, args, env)).ended;
