@@ -1,11 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Db } from '../../db/client.ts';
-import { type LogState, listEvents, readLogState, type SeqRange } from '../../db/events.ts';
-import { read } from '../../db/read.ts';
-import { CodedError } from '../../src/core/errors.ts';
-import { walk } from '../../src/core/export-walk.ts';
-import type { Filter } from '../../src/core/filter.ts';
-import type { AuditEvent } from '../../src/core/schemas.ts';
+import type { Db } from '../../../db/client.ts';
+import { type LogState, listEvents, readLogState, type SeqRange } from '../../../db/events.ts';
+import { read } from '../../../db/read.ts';
+import { CodedError } from '../../../src/core/errors.ts';
+import { walk } from '../../../src/core/export-walk.ts';
+import type { Filter } from '../../../src/core/filter.ts';
+import type { AuditEvent } from '../../../src/core/schemas.ts';
 
 const PAGE_EVENTS = 1_000;
 

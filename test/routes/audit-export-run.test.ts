@@ -3,7 +3,7 @@ import { type AddressInfo, connect, type Socket } from 'node:net';
 import { pipeline } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Test, test } from 'tap';
-import { ExportRun, type ExportRunOptions } from '../../routes/export/run.ts';
+import { ExportRun, type ExportRunOptions } from '../../routes/audit/export/run.ts';
 import { type ExportOutcome, ExportWriter } from '../../src/core/export.ts';
 import type { AuditEvent } from '../../src/core/schemas.ts';
 import { until } from '../support/client.ts';

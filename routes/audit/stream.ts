@@ -2,11 +2,11 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import Type from 'typebox';
-import { problems } from '../plugins/errors.ts';
-import { tellQuota } from '../plugins/limits.ts';
-import { parsePosition } from '../src/core/event-stream.ts';
-import { parseFilter } from '../src/core/filter.ts';
-import { StreamQuery } from '../src/core/schemas.ts';
+import { problems } from '../../plugins/errors.ts';
+import { tellQuota } from '../../plugins/limits.ts';
+import { parsePosition } from '../../src/core/event-stream.ts';
+import { parseFilter } from '../../src/core/filter.ts';
+import { StreamQuery } from '../../src/core/schemas.ts';
 
 const LAST_EVENT_ID = 'Last-Event-ID';
 

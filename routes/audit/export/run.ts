@@ -1,9 +1,9 @@
 import type { ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { CodedError } from '../../src/core/errors.ts';
-import type { ExportOutcome, ExportWriter } from '../../src/core/export.ts';
-import type { AuditEvent } from '../../src/core/schemas.ts';
+import { CodedError } from '../../../src/core/errors.ts';
+import type { ExportOutcome, ExportWriter } from '../../../src/core/export.ts';
+import type { AuditEvent } from '../../../src/core/schemas.ts';
 
 const KIB = 1024;
 /** What is made and handed on at a time; after each piece others have their turn. */
