@@ -25,7 +25,9 @@ function run(command: string, args: string[], cwd: string): Promise<Result> {
   });
 }
 
-/** A folder with the generated client, and with the example of docs/client.md. */
+const examples = ['example.ts', 'follow.ts'];
+
+/** A folder with the generated client, and with the examples of docs/client.md. */
 async function makeClient(t: Test): Promise<string> {
   const folder = await temporaryFolder(t);
   await symlink(TOOLS, join(folder, 'node_modules'));
@@ -37,8 +39,10 @@ async function makeClient(t: Test): Promise<string> {
   );
   t.equal(made.code, 0, made.output);
   const docs = await readFile(join(ROOT, 'docs/client.md'), 'utf8');
-  const example = /```ts\n\/\/ example\.ts\n([\s\S]*?)^```/m.exec(docs)?.[1] ?? '';
-  await writeFile(join(folder, 'example.ts'), example);
+  for (const name of examples) {
+    const [, text = ''] = new RegExp(`\`\`\`ts\n// ${name}\n([\\s\\S]*?)^\`\`\``, 'm').exec(docs) ?? [];
+    await writeFile(join(folder, name), text);
+  }
   return folder;
 }
 
@@ -66,30 +70,42 @@ await client.GET('/audit/{seq}');
 export const length = (event: AuditEvent): number => event.message.length;
 `;
 
-/** The example, as far as it is called here. */
-type Example = {
-  connect: (
-    url: string,
-    token: string,
-  ) => {
-    GET: (
-      path: string,
-      options?: object,
-    ) => Promise<{ data?: AuditEvent; error?: { code: string; parameter?: string }; response: Response }>;
-  };
-  messagesOf: (
-    client: ReturnType<Example['connect']>,
-    user: string,
-    room: string,
-  ) => AsyncGenerator<AuditEvent>;
+/** The examples, as far as they are called here. */
+type Client = {
+  GET: (
+    path: string,
+    options?: object,
+  ) => Promise<{ data?: AuditEvent; error?: { code: string; parameter?: string }; response: Response }>;
 };
+type Example = {
+  connect: (url: string, token: string) => Client;
+  messagesOf: (client: Client, user: string, room: string) => AsyncGenerator<AuditEvent>;
+  follow: (client: Client, query: object) => AsyncGenerator<{ id: string; event: AuditEvent }>;
+};
+
+async function load(folder: string): Promise<Example> {
+  const parts = await Promise.all(
+    examples.map((name) => import(pathToFileURL(join(folder, name)).href) as Promise<Partial<Example>>),
+  );
+  return Object.assign({}, ...parts) as Example;
+}
+
+/** The messages that a stream begins with. */
+async function firstOf(stream: ReturnType<Example['follow']>, count: number) {
+  const got: { id: string; message: string | null }[] = [];
+  for await (const { id, event } of stream) {
+    got.push({ id, message: event.message });
+    if (got.length === count) break;
+  }
+  return got;
+}
 
 test('a client made from openapi.yaml compiles, refuses mistakes, and reads a live server', {
   skip,
 }, async (t) => {
   const folder = await makeClient(t);
   await writeFile(join(folder, 'mistakes.ts'), mistakes);
-  const compiled = await compile(folder, 'example.ts', 'mistakes.ts');
+  const compiled = await compile(folder, ...examples, 'mistakes.ts');
   t.equal(compiled.code, 0, compiled.output);
 
   const server = await build(t);
@@ -97,13 +113,21 @@ test('a client made from openapi.yaml compiles, refuses mistakes, and reads a li
   for (const text of ['one', 'two', 'three']) alice.send({ type: 'message', text, ref: text });
   const { seq } = await alice.next('ack', ({ ref }) => ref === 'three');
 
-  const { connect: open, messagesOf } = (await import(
-    pathToFileURL(join(folder, 'example.ts')).href
-  )) as Example;
+  const { connect: open, messagesOf, follow } = await load(folder);
   const client = open(server.url, await server.token('auditor', 'audit:read'));
   const said: (string | null)[] = [];
   for await (const { message } of messagesOf(client, 'alice', 'lobby')) said.push(message);
   t.strictSame(said, ['one', 'two', 'three']);
+
+  const query = { action: ['MESSAGE_SENT'], user_id: ['alice'] };
+  const followed = await firstOf(follow(client, { ...query, from: '-1h' }), 3);
+  t.strictSame(
+    followed.map(({ message }) => message),
+    ['one', 'two', 'three'],
+  );
+  const next = firstOf(follow(client, { ...query, after: followed[1]?.id }), 2);
+  alice.send({ type: 'message', text: 'four' });
+  t.match(await next, [{ message: 'three' }, { message: 'four' }], 'from there on, and live');
 
   const one = await client.GET('/audit/{seq}', { params: { path: { seq } } });
   t.match(one.data, { seq, message: 'three', user_id: 'alice' });
