@@ -121,8 +121,11 @@ export async function* lookUp(
   let texts = FIRST_TEXTS;
   let waiting: number[] = [];
   for await (const { block, offsets } of findCandidates(db, filter, range, order, deadline)) {
-    const seqs = Array.from(offsets, (offset) => block * BLOCK_SIZE + offset);
-    if (order === 'desc') seqs.reverse();
+    const seqs: number[] = [];
+    for (const offset of order === 'asc' ? offsets : offsets.reversed()) {
+      seqs.push(block * BLOCK_SIZE + offset);
+      if (filter.q === undefined && seqs.length === most) break;
+    }
     if (filter.q === undefined) {
       yield seqs;
       continue;

@@ -4,6 +4,7 @@ import { BLOCK_SIZE } from '../src/core/search/offsets.ts';
 import { fields } from '../src/core/search/terms.ts';
 import type { Db } from './client.ts';
 import {
+  type Candidates,
   Deadline,
   findCandidates,
   isIndexed,
@@ -19,6 +20,8 @@ import { utc } from './sql.ts';
 const MAX_COUNTING_MS = 1_500;
 /** How many events are counted by their numbers at a time. */
 const SEQS_AT_A_TIME = 20_000;
+/** How many blocks are counted by their lists at a time. */
+const BLOCKS_AT_A_TIME = 16;
 
 export type Counts<Row> = {
   data: Row[];
@@ -152,19 +155,14 @@ export async function countByValue(
     for (const { value, count } of rows) counts.set(value, (counts.get(value) ?? 0) + count);
   };
   const { indexed, newest } = await splitRange(db, range);
-  const found = lookUp(db, filter, indexed, 'desc', MAX_SEQS, deadline);
   let complete = true;
   try {
     add(await countPart(db, filter, newest, grouping));
-    let seqs: number[] = [];
-    for await (const some of found) {
-      seqs = seqs.concat(some);
-      if (seqs.length < SEQS_AT_A_TIME) continue;
-      deadline.check();
-      add(await countSeqs(db, filter, seqs, grouping));
-      seqs = [];
-    }
-    add(await countSeqs(db, filter, seqs, grouping));
+    const parts =
+      filter.q === undefined && grouping !== 'user_id'
+        ? countLists(db, filter, indexed, grouping, deadline)
+        : countFound(db, filter, indexed, grouping, deadline);
+    for await (const part of parts) add(part);
   } catch (error) {
     complete = unlessTooSlow(error, false);
   }
@@ -172,6 +170,9 @@ export async function countByValue(
   data.sort((a, b) => b.count - a.count || (a.value < b.value ? -1 : 1));
   return { data: data.slice(0, most), complete };
 }
+
+const numberOf = (grouping: Grouping): number =>
+  fields.find(({ column }) => column === grouping)?.number ?? 0;
 
 type CountRow = { value: string; count: string };
 const toCounts = (rows: readonly CountRow[]): ValueCount[] =>
@@ -184,11 +185,10 @@ async function countAll(db: Db, range: SeqRange, grouping: Grouping, most: numbe
   const to = Math.max(from, Math.floor(indexed.to / BLOCK_SIZE));
   const [before, after] = [Math.min(from * BLOCK_SIZE, range.to), Math.max(to * BLOCK_SIZE, range.from)];
   const column = sql.ref(grouping);
-  const field = fields.find((each) => each.column === grouping)?.number ?? 0;
   const { rows } = await sql<CountRow>`
     select value, sum(count)::bigint as count from (
       select value, sum(count) as count from public.audit_posting
-      where field = ${field}::smallint and block >= ${from}::integer and block < ${to}::integer group by value
+      where field = ${numberOf(grouping)}::smallint and block >= ${from}::integer and block < ${to}::integer group by value
       union all
       select ${column}, count(*) from public.audit_event
       where ((seq >= ${range.from} and seq < ${before}) or (seq >= ${Math.max(after, before)} and seq < ${range.to}))
@@ -213,6 +213,59 @@ async function countPart(
     .groupBy(grouping)
     .execute();
   return toCounts(rows);
+}
+
+/** Of the events that match, in portions, by their numbers. */
+async function* countFound(
+  db: Db,
+  filter: Filter,
+  range: SeqRange,
+  grouping: Grouping,
+  deadline: Deadline,
+): AsyncGenerator<ValueCount[]> {
+  let seqs: number[] = [];
+  for await (const some of lookUp(db, filter, range, 'desc', MAX_SEQS, deadline)) {
+    seqs = seqs.concat(some);
+    if (seqs.length < SEQS_AT_A_TIME) continue;
+    deadline.check();
+    yield await countSeqs(db, filter, seqs, grouping);
+    seqs = [];
+  }
+  yield await countSeqs(db, filter, seqs, grouping);
+}
+
+/** Of the events that match, by what they have in common with the lists of the index; for columns of few values. */
+async function* countLists(
+  db: Db,
+  filter: Filter,
+  range: SeqRange,
+  grouping: Grouping,
+  deadline: Deadline,
+): AsyncGenerator<ValueCount[]> {
+  let waiting: Candidates[] = [];
+  for await (const candidates of findCandidates(db, filter, range, 'desc', deadline)) {
+    waiting.push(candidates);
+    if (waiting.length < BLOCKS_AT_A_TIME) continue;
+    deadline.check();
+    yield await countBlocks(db, waiting, grouping);
+    waiting = [];
+  }
+  yield await countBlocks(db, waiting, grouping);
+}
+
+async function countBlocks(
+  db: Db,
+  candidates: readonly Candidates[],
+  grouping: Grouping,
+): Promise<ValueCount[]> {
+  const blocks = candidates.map(({ block }) => block);
+  const { rows } = await sql<{ block: number; value: string; list: Buffer }>`
+    select block, value, list from public.audit_posting
+    where block = any(${blocks}::integer[]) and field = ${numberOf(grouping)}::smallint`.execute(db);
+  const found = new Map(candidates.map(({ block, offsets }) => [block, offsets]));
+  return rows
+    .map(({ block, value, list }) => ({ value, count: found.get(block)?.countOf(list) ?? 0 }))
+    .filter(({ count }) => count > 0);
 }
 
 /** Of events that match, by their numbers: where they are many among their neighbours, all of these are read. */

@@ -64,6 +64,22 @@ export class Offsets {
     for (let at = 0; at < list.length; at += 2) this.add(list.readUInt16LE(at));
   }
 
+  /** How many of a posting list are in the set. */
+  countOf(list: Buffer): number {
+    let count = 0;
+    if (list.length === BLOCK_SIZE / 8) {
+      for (let word = 0; word < WORDS; word += 1) {
+        count += ones((this.#words[word] ?? 0) & list.readUInt32LE(4 * word));
+      }
+      return count;
+    }
+    for (let at = 0; at < list.length; at += 2) {
+      const offset = list.readUInt16LE(at);
+      count += ((this.#words[offset >> 5] ?? 0) >>> (offset & 31)) & 1;
+    }
+    return count;
+  }
+
   /** Keeps what is in the other set as well. */
   keep(other: Offsets): void {
     for (let word = 0; word < WORDS; word += 1) {
@@ -83,8 +99,16 @@ export class Offsets {
     }
   }
 
-  toArray(): number[] {
-    return [...this];
+  /** The positions, in falling order. */
+  *reversed(): Generator<number> {
+    for (let at = WORDS - 1; at >= 0; at -= 1) {
+      let word = this.#words[at] ?? 0;
+      while (word !== 0) {
+        const bit = 31 - Math.clz32(word);
+        yield 32 * at + bit;
+        word ^= 1 << bit;
+      }
+    }
   }
 }
 
