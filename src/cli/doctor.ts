@@ -51,7 +51,7 @@ const lookAtRights =
   async (db: Db): Promise<Finding> => {
     const { role, missing, excess } = await readRights(db);
     if (missing.length > 0)
-      return ['fail', `${role} lacks the right to ${missing.join(', ')}; see db/roles.sql`];
+      return ['fail', `${role} lacks the right to ${missing.join(', ')}; db/roles.sql gives it`];
     if (excess.length > 0 && !isEmbedded) {
       return [
         'warn',
