@@ -16,7 +16,7 @@ export type SeqRange = { from: number; to: number };
 export type Candidates = { block: number; offsets: Offsets };
 
 /** How many blocks are looked at first; each further look takes four times as many. */
-const FIRST_BLOCKS = 4;
+const FIRST_BLOCKS = 8;
 const MOST_BLOCKS = 256;
 /** How many messages are read first to see whether they hold a text; each further look takes twice as many. */
 const FIRST_TEXTS = 1_024;
