@@ -596,10 +596,16 @@ const provocations: Provocation[] = [
     provoke: appendOf(() => uncheckedEvent({ action: null })),
   },
   {
-    what: 'a name too long for an index',
+    what: 'a room too long for the index of who is where',
     kind: 'item',
     code: '54000',
-    provoke: appendOf(() => uncheckedEvent({ user_id: randomBytes(8_000).toString('base64') })),
+    provoke: appendOf(() =>
+      uncheckedEvent({
+        action: 'JOINED',
+        session_id: randomUUID(),
+        room: randomBytes(6_000).toString('hex'),
+      }),
+    ),
   },
   {
     what: 'a session that connects twice',

@@ -17,6 +17,9 @@ export type BlockIndex = {
   grams: Buffer;
 };
 
+/** No filter can ask for a longer value, and no index of Postgres could hold a much longer one. */
+const MAX_VALUE_LENGTH = 512;
+
 /** The values of one column in a block. */
 class Values {
   /** For each event of the block the number of its value, from 1; 0: none. */
@@ -105,7 +108,7 @@ export class BlockBuilder {
     const offset = event.seq - this.from;
     for (const { column } of fields) {
       const value = event[column];
-      if (value !== null) this.#columns[column].set(offset, value);
+      if (value !== null && value.length <= MAX_VALUE_LENGTH) this.#columns[column].set(offset, value);
     }
     if (event.message !== null) this.#grams.add(offset, event.message);
   }
