@@ -10,7 +10,12 @@ const groups = ['time', 'action', 'user_id', 'room'] as const;
 /** How long the longest bar is, in characters. */
 const BAR = 40;
 
-type StatsOptions = ConnectionOptions & { by: (typeof groups)[number]; buckets?: number; json?: boolean };
+type StatsOptions = ConnectionOptions & {
+  groupBy: (typeof groups)[number];
+  buckets?: number;
+  limit?: number;
+  json?: boolean;
+};
 type Stats = {
   data: { start?: string; value?: string | null; count: number }[];
   complete?: boolean;
@@ -28,8 +33,9 @@ export function statsLines({ data }: Stats): string[] {
 
 async function stats(options: StatsOptions, { environment, signal }: Context): Promise<void> {
   const connection = openConnection(options, environment);
-  const parameters = new URLSearchParams([...filterParameters(options), ['group_by', options.by]]);
+  const parameters = new URLSearchParams([...filterParameters(options), ['group_by', options.groupBy]]);
   if (options.buckets !== undefined) parameters.set('buckets', String(options.buckets));
+  if (options.limit !== undefined) parameters.set('limit', String(options.limit));
   const answer = await askJson<Stats>(connection, '/audit/stats', parameters, signal);
   if (options.json === true) return write(process.stdout, `${JSON.stringify(answer)}\n`);
   for (const line of statsLines(answer)) await write(process.stdout, `${line}\n`);
@@ -44,8 +50,9 @@ export function addStatsCommand(program: Command, context: Context): void {
     .summary('count the events that match')
     .description('Counts the events that match, over time or by action, user or room.');
   addFilters(command)
-    .addOption(new Option('--by <group>', 'what is counted apart').choices(groups).default('action'))
+    .addOption(new Option('--group-by <group>', 'what is counted apart').choices(groups).default('action'))
     .option('--buckets <number>', 'in how many parts time is cut', count)
+    .option('--limit <number>', 'how many values at most, where it is not time', count)
     .option('--json', 'the answer of the server, as JSON');
   addConnectionOptions(command)
     .addHelpText(
@@ -53,8 +60,8 @@ export function addStatsCommand(program: Command, context: Context): void {
       `
 Examples:
   $ minutebook stats
-  $ minutebook stats --by time --buckets 24 --from -24h
-  $ minutebook stats --by user_id --action MESSAGE_SENT --room lobby`,
+  $ minutebook stats --group-by time --buckets 24 --from -24h
+  $ minutebook stats --group-by user_id --action MESSAGE_SENT --room lobby`,
     )
     .action((options: StatsOptions) => stats(options, context));
 }

@@ -149,11 +149,11 @@ test('stats counts what the server has, over time and by value', async (t) => {
   const env = await environmentOf(server);
   await say(server, 40);
   await say(server, 10, 'bob');
-  const byUser = await runCli(t, ['stats', '--by', 'user_id', '--action', 'MESSAGE_SENT'], env);
+  const byUser = await runCli(t, ['stats', '--group-by', 'user_id', '--action', 'MESSAGE_SENT'], env);
   t.match(byUser, { code: 0, stdout: /^40 {2}█{40} {2}alice\n10 {2}█{10} {30} {2}bob\n$/, stderr: '' });
   const inTime = [
     'stats',
-    '--by',
+    '--group-by',
     'time',
     '--buckets',
     '3',
@@ -165,7 +165,7 @@ test('stats counts what the server has, over time and by value', async (t) => {
   ];
   const answer = await runCli(t, inTime, env);
   t.match(JSON.parse(answer.stdout), { data: [{ count: 0 }, { count: 0 }, { count: 50 }] });
-  t.match(await runCli(t, ['stats', '--by', 'time', '--buckets', '9999'], env), {
+  t.match(await runCli(t, ['stats', '--group-by', 'time', '--buckets', '9999'], env), {
     code: exitCodes.usage,
     stderr: /minutebook: “buckets”/,
   });
@@ -201,7 +201,7 @@ test('stats shows counts, with a bar each, or the answer as it is', async (t) =>
     stdout: /^1200 {2}█{40} {2}MESSAGE_SENT\n {3}3 {2}█ +JOINED\n$/,
     stderr: /stop counting/,
   });
-  t.match(await runCli(t, ['stats', '--by', 'time', '--buckets', '2', '--from', '-2h'], env), {
+  t.match(await runCli(t, ['stats', '--group-by', 'time', '--buckets', '2', '--from', '-2h'], env), {
     code: 0,
     stdout: /^5 {2}█{40} {2}2026-11-22T09.*\n0 {44}2026-11-22T10/,
   });
@@ -209,8 +209,8 @@ test('stats shows counts, with a bar each, or the answer as it is', async (t) =>
     '/audit/stats?user_id=alice&group_by=action',
     '/audit/stats?from=-2h&group_by=time&buckets=2',
   ]);
-  t.match(await runCli(t, ['stats', '--by', 'room'], env), { code: 0, stdout: '', stderr: '' });
-  t.match(await runCli(t, ['stats', '--by', 'room', '--json'], env), {
+  t.match(await runCli(t, ['stats', '--group-by', 'room'], env), { code: 0, stdout: '', stderr: '' });
+  t.match(await runCli(t, ['stats', '--group-by', 'room', '--json'], env), {
     stdout: '{"data":[],"complete":true}\n',
   });
 });

@@ -66,7 +66,7 @@ test('every command of docs/cli.md and the README does what it says', async (t) 
     [...outcomes].find(([command]) => command.startsWith(start))?.[1].stdout ?? '';
   t.match(stdoutOf('minutebook query --user-id alice'), /MESSAGE_SENT +alice +#lobby +hello\n/);
   t.match(stdoutOf('minutebook tail --follow --room lobby'), /MESSAGE_SENT +alice +#lobby +hello\n/);
-  t.match(stdoutOf('minutebook stats --by user_id'), /^1 {2}█+ {2}alice\n$/);
+  t.match(stdoutOf('minutebook stats --group-by user_id'), /^1 {2}█+ {2}alice\n$/);
   t.match(await readFile(join(cwd, 'messages.ndjson'), 'utf8'), /"message":"hello"/);
   t.match(await readFile(join(cwd, 'messages.csv'), 'utf8'), /,hello,lobby,/);
   t.ok((await stat(join(cwd, 'carol.token'))).size > 100);
