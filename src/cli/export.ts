@@ -2,7 +2,7 @@ import { createWriteStream, existsSync } from 'node:fs';
 import { rename } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
 import { type Command, Option } from 'commander';
-import { type ExportFormat, exportFormats } from '../core/export.ts';
+import { type ExportFormat, exportFormats } from '../core/actions.ts';
 import { ExportCheck, type ExportVerdict } from '../core/export-check.ts';
 import { ask } from './ask.ts';
 import { addConnectionOptions, type ConnectionOptions, openConnection } from './connection.ts';

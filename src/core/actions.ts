@@ -1,5 +1,4 @@
 import Type, { type Static, type TObject } from 'typebox';
-import { exportFormats, exportOutcomes } from './export.ts';
 
 const Empty = Type.Object({});
 const Code = Type.String({
@@ -34,6 +33,13 @@ const HttpRefusal = Type.Object({
     description: 'The route as registered; `*` where none matched, or several are counted together.',
   }),
 });
+
+export const exportFormats = ['ndjson', 'csv'] as const;
+export type ExportFormat = (typeof exportFormats)[number];
+
+/** How an export may end; see the action AUDIT_EXPORTED. */
+export const exportOutcomes = ['complete', 'client_gone', 'stalled', 'denied', 'failed', 'shutdown'] as const;
+export type ExportOutcome = (typeof exportOutcomes)[number];
 
 /** Why a live stream ended. */
 export const streamEndReasons = [

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
-import { CSV_END, type ExportFormat, type Trailer, trailerLine } from './export.ts';
+import type { ExportFormat } from './actions.ts';
+import { CSV_END, type Trailer, trailerLine } from './export.ts';
 
 /** More than any last line has bytes: three numbers of 16 digits, a hash, and what stands around them. */
 const MAX_TRAILER_BYTES = 512;

@@ -1,12 +1,6 @@
 import { createHash } from 'node:crypto';
+import type { ExportFormat } from './actions.ts';
 import type { AuditEvent } from './schemas.ts';
-
-export const exportFormats = ['ndjson', 'csv'] as const;
-export type ExportFormat = (typeof exportFormats)[number];
-
-/** How an export may end; see the action AUDIT_EXPORTED. */
-export const exportOutcomes = ['complete', 'client_gone', 'stalled', 'denied', 'failed', 'shutdown'] as const;
-export type ExportOutcome = (typeof exportOutcomes)[number];
 
 /** What the last line of an export says of all before it. */
 export type Trailer = {

@@ -1,7 +1,6 @@
 import Type, { type Static, type TSchema } from 'typebox';
-import { actionNames } from './actions.ts';
+import { actionNames, exportFormats } from './actions.ts';
 import { errorCodes } from './errors.ts';
-import { exportFormats } from './export.ts';
 
 /** A value that may be absent; absent values are null on the wire. */
 export const Nullable = <T extends TSchema>(schema: T, description: string) =>

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { test } from 'tap';
-import { type ExportFormat, ExportWriter, exportFormats } from '../../src/core/export.ts';
+import { type ExportFormat, exportFormats } from '../../src/core/actions.ts';
+import { ExportWriter } from '../../src/core/export.ts';
 import { ExportCheck, type ExportVerdict } from '../../src/core/export-check.ts';
 import { eventAt } from '../support/log.ts';
 import { anyText, holds } from '../support/property.ts';

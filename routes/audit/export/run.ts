@@ -1,8 +1,9 @@
 import type { ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { ExportOutcome } from '../../../src/core/actions.ts';
 import { CodedError } from '../../../src/core/errors.ts';
-import type { ExportOutcome, ExportWriter } from '../../../src/core/export.ts';
+import type { ExportWriter } from '../../../src/core/export.ts';
 import type { AuditEvent } from '../../../src/core/schemas.ts';
 
 const KIB = 1024;
