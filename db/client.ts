@@ -86,7 +86,7 @@ export function openPool(options: ClientOptions): { db: Db; stats: () => PoolSta
     // By statement, not by start-up parameters, which PgBouncer refuses.
     onConnect: async (client) => {
       await client.query(
-        `set statement_timeout = ${statement_timeout}; set lock_timeout = ${lock_timeout}; ` +
+        `set statement_timeout = ${statement_timeout}; set lock_timeout = ${lock_timeout}; set timezone = 'UTC'; ` +
           `set default_transaction_isolation = 'read committed'; set idle_in_transaction_session_timeout = 10000; ` +
           // A read that took several processes would take them from whoever writes.
           `set max_parallel_workers_per_gather = 0; ` +

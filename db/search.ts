@@ -18,6 +18,8 @@ export type Candidates = { block: number; offsets: Offsets };
 /** How many blocks are looked at first; each further look takes four times as many. */
 const FIRST_BLOCKS = 8;
 const MOST_BLOCKS = 256;
+/** How many events that are not indexed yet are read at a time. */
+const SCAN_STEP = 4_096;
 /** How many messages are read first to see whether they hold a text; each further look takes twice as many. */
 const FIRST_TEXTS = 1_024;
 const MOST_TEXTS = 16_384;
@@ -77,7 +79,10 @@ export async function findSeqs(
 ): Promise<number[]> {
   const { indexed, newest } = await splitRange(db, range);
   const deadline = new Deadline();
-  const parts = [lookUp(db, filter, indexed, order, most, deadline), scan(db, filter, newest, order, most)];
+  const parts = [
+    lookUp(db, filter, indexed, order, most, deadline),
+    scan(db, filter, newest, order, most, deadline),
+  ];
   const seqs: number[] = [];
   for (const part of order === 'asc' ? parts : parts.reverse()) {
     for await (const found of part) {
@@ -90,23 +95,29 @@ export async function findSeqs(
   return seqs;
 }
 
-/** What is not indexed yet is read as it is. */
+/** What is not indexed yet is read as it is, so much at a time. */
 export async function* scan(
   db: Db,
   filter: Filter,
-  { from, to }: SeqRange,
+  range: SeqRange,
   order: Order,
   most: number,
+  deadline: Deadline,
 ): AsyncGenerator<number[]> {
-  if (from >= to) return;
-  const rows = await matching(db, filter)
-    .where('seq', '>=', sql<string>`${from}`)
-    .where('seq', '<', sql<string>`${to}`)
-    .select('seq')
-    .orderBy('seq', order)
-    .limit(most)
-    .execute();
-  yield rows.map(({ seq }) => Number(seq));
+  let { from, to } = range;
+  while (from < to) {
+    deadline.check();
+    const step = part({ from, to }, order, SCAN_STEP);
+    const rows = await matching(db, filter)
+      .where('seq', '>=', sql<string>`${step.from}`)
+      .where('seq', '<', sql<string>`${step.to}`)
+      .select('seq')
+      .orderBy('seq', order)
+      .limit(most)
+      .execute();
+    yield rows.map(({ seq }) => Number(seq));
+    ({ from, to } = rest({ from, to }, step, order));
+  }
 }
 
 /** What is indexed is looked up; the texts of candidates are then read, for the index does not know them exactly. */
@@ -231,7 +242,7 @@ export async function* findCandidates(
 
 type Blocks = { from: number; to: number };
 
-/** The first blocks of a range, in the order asked. */
+/** The first part of a range, in the order asked. */
 const part = ({ from, to }: Blocks, order: Order, count: number): Blocks =>
   order === 'asc' ? { from, to: Math.min(to, from + count) } : { from: Math.max(from, to - count), to };
 

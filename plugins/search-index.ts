@@ -35,7 +35,8 @@ export default fp(
     async function look(): Promise<void> {
       if (!(await isEldest(index, audit.instance))) return stop();
       following ??= tail.subscribe((events) => indexer.take(events));
-      void indexer.work(tail.next);
+      // Not as far as the tail: what it has not handed on yet, the indexer has not got.
+      void indexer.work(following.next);
     }
 
     let isLooking = false;

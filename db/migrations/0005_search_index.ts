@@ -76,7 +76,7 @@ export async function up(db: Kysely<unknown>): Promise<void> {
           select u.*, b.bytes, (sum(b.bytes) over (order by u.n))::integer as until
           from unnest(p_counts, p_fields, p_actions, p_rooms, p_values) with ordinality
               as u (count, field, actions, rooms, value, n)
-            cross join lateral (select case when u.count > 1024 then 2048 else 2 * u.count end as bytes) b
+            cross join lateral (select least(2 * u.count, 2048) as bytes) b
         ) l;
       insert into public.audit_gram (block, part, bits)
         select p_block, part,

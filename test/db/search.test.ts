@@ -29,9 +29,34 @@ const WORDS = [
   'ſee',
 ];
 
+/** As many events of a block as change how its list is written, one less and one more. */
+const EDGES: [ip: string, count: number][] = [
+  ['192.0.2.23', BLOCK_SIZE / 16 - 1],
+  ['192.0.2.24', BLOCK_SIZE / 16],
+  ['192.0.2.25', BLOCK_SIZE / 16 + 1],
+];
+
+function addressOf(seq: number, mixed: number): string | null {
+  if (mixed % 2 === 0) return '192.0.2.1';
+  // The n-th odd event of the first block.
+  return seq < BLOCK_SIZE ? (edgeAddresses.get(seq) ?? null) : null;
+}
+
+const mix = (seq: number): number => Math.imul(seq + 1, 0x9e37_79b1) >>> 8;
+
+const edgeAddresses = new Map<number, string>();
+for (let seq = 0, edge = 0, left = EDGES[0]?.[1] ?? 0; seq < BLOCK_SIZE && edge < EDGES.length; seq += 1) {
+  if (mix(seq) % 2 === 0) continue;
+  edgeAddresses.set(seq, EDGES[edge]?.[0] ?? '');
+  left -= 1;
+  if (left > 0) continue;
+  edge += 1;
+  left = EDGES[edge]?.[1] ?? 0;
+}
+
 /** One event in a long log, by its number alone: what is rare, common or never together is so on purpose. */
 function event(seq: number): AuditEvent {
-  const mixed = Math.imul(seq + 1, 0x9e37_79b1) >>> 8;
+  const mixed = mix(seq);
   const word = (n: number): string => WORDS[(mixed >>> n) % WORDS.length] ?? '';
   const said = mixed % 3 !== 0;
   // Odd users talk, even ones only come and go; one did a single thing, and one acts in the first block only.
@@ -52,7 +77,7 @@ function event(seq: number): AuditEvent {
     session_id: SESSIONS[mixed % SESSIONS.length] ?? null,
     target_user_id: mixed % 101 === 0 ? 'user-1' : null,
     instance: 'test',
-    ip: mixed % 2 === 0 ? '192.0.2.1' : null,
+    ip: addressOf(seq, mixed),
     erased_by: null,
     details: {},
   };
@@ -104,6 +129,7 @@ const FILTERS: Filter[] = [
   { involves: 'user-1' },
   { session_id: SESSIONS[7] ?? '' },
   { ip: '192.0.2.1' },
+  ...EDGES.map(([ip]) => ({ ip })),
   { q: 'needle' },
   { q: 'HELLO world' },
   { q: 'strasse' },

@@ -17,6 +17,10 @@ export type BlockIndex = {
   grams: Buffer;
 };
 
+/** What is looked at as it comes, in UTF-16 units: some 50 µs at most. */
+const SHORT_TEXT = 1_024;
+/** How many longer ones are kept for later. */
+const MAX_LONG_TEXTS = 64;
 /** No filter can ask for a longer value, and no index of Postgres could hold a much longer one. */
 const MAX_VALUE_LENGTH = 512;
 
@@ -96,6 +100,8 @@ export class BlockBuilder {
     Values
   >;
   readonly #grams = new Grams();
+  /** Looked at one by one in `steps`, for each takes long. */
+  readonly #longTexts = new Map<number, string>();
 
   constructor(block: number) {
     this.block = block;
@@ -110,12 +116,20 @@ export class BlockBuilder {
       const value = event[column];
       if (value !== null && value.length <= MAX_VALUE_LENGTH) this.#columns[column].set(offset, value);
     }
-    if (event.message !== null) this.#grams.add(offset, event.message);
+    const { message } = event;
+    if (message === null) return;
+    if (message.length <= SHORT_TEXT || this.#longTexts.size === MAX_LONG_TEXTS)
+      this.#grams.add(offset, message);
+    else this.#longTexts.set(offset, message);
   }
 
-  /** Makes the index, in steps of less than a millisecond. */
+  /** Makes the index, in steps of a millisecond or so; a text of 64 KiB takes some more. */
   *steps(): Generator<void, BlockIndex> {
     const { action, room } = this.#columns;
+    for (const [offset, text] of this.#longTexts) {
+      this.#grams.add(offset, text);
+      yield;
+    }
     const lists: Buffer[] = [];
     const index: Omit<BlockIndex, 'lists'> = {
       block: this.block,

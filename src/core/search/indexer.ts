@@ -62,8 +62,8 @@ export class Indexer {
   /** Stops, and forgets what it gathered. Resolves when nothing is under way. */
   async stop(): Promise<void> {
     this.#stopped = true;
-    this.#gathered.clear();
     await this.#working;
+    this.#gathered.clear();
     this.#next = undefined;
     this.#head = 0;
   }
@@ -96,8 +96,9 @@ export class Indexer {
       while (!this.#stopped && this.#head >= (this.#next + 1) * BLOCK_SIZE) {
         const { builder, since }: Gathered = this.#gathered.get(this.#next) ?? nothing(this.#next);
         await fill(builder, since);
+        const index = await this.#finish(builder);
         if (this.#stopped) return;
-        this.#next = (await write(await this.#finish(builder))) ? this.#next + 1 : await readNextBlock();
+        this.#next = (await write(index)) ? this.#next + 1 : await readNextBlock();
         for (const block of this.#gathered.keys()) if (block < this.#next) this.#gathered.delete(block);
       }
     } catch (error) {

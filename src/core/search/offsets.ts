@@ -3,14 +3,17 @@ export const BLOCK_SIZE = 16_384;
 
 const WORDS = BLOCK_SIZE / 32;
 
+/** The bytes of a list that has a bit for each event of the block. */
+const BITS_BYTES = BLOCK_SIZE / 8;
+
 /**
- * Whether a posting list of so many positions holds them one by one, two bytes each; a longer one would take more room
- * than a bit for each event of the block, and so it does.
+ * Whether a posting list of so many positions holds them one by one, two bytes each; one that would take as much room
+ * as a bit for each event of the block is kept as these bits. So the length of a list tells which it is.
  */
-export const isListed = (count: number): boolean => count <= BLOCK_SIZE / 16;
+export const isListed = (count: number): boolean => 2 * count < BITS_BYTES;
 
 /** The bytes of a posting list of so many positions. */
-export const listBytes = (count: number): number => (isListed(count) ? 2 * count : BLOCK_SIZE / 8);
+export const listBytes = (count: number): number => (isListed(count) ? 2 * count : BITS_BYTES);
 
 /** A set of positions in a block, from 0 to `BLOCK_SIZE - 1`. */
 export class Offsets {
@@ -55,7 +58,7 @@ export class Offsets {
 
   /** Adds those of a posting list. */
   addList(list: Buffer): void {
-    if (list.length === BLOCK_SIZE / 8) {
+    if (list.length === BITS_BYTES) {
       for (let word = 0; word < WORDS; word += 1) {
         this.#words[word] = (this.#words[word] ?? 0) | list.readUInt32LE(4 * word);
       }
@@ -67,7 +70,7 @@ export class Offsets {
   /** How many of a posting list are in the set. */
   countOf(list: Buffer): number {
     let count = 0;
-    if (list.length === BLOCK_SIZE / 8) {
+    if (list.length === BITS_BYTES) {
       for (let word = 0; word < WORDS; word += 1) {
         count += ones((this.#words[word] ?? 0) & list.readUInt32LE(4 * word));
       }
