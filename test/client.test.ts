@@ -80,7 +80,7 @@ type Client = {
 type Example = {
   connect: (url: string, token: string) => Client;
   messagesOf: (client: Client, user: string, room: string) => AsyncGenerator<AuditEvent>;
-  follow: (client: Client, query: object) => AsyncGenerator<{ id: string; event: AuditEvent }>;
+  follow: (client: Client, query: object) => AsyncGenerator<{ id: string; event?: AuditEvent }>;
 };
 
 async function load(folder: string): Promise<Example> {
@@ -94,6 +94,7 @@ async function load(folder: string): Promise<Example> {
 async function firstOf(stream: ReturnType<Example['follow']>, count: number) {
   const got: { id: string; message: string | null }[] = [];
   for await (const { id, event } of stream) {
+    if (event === undefined) continue;
     got.push({ id, message: event.message });
     if (got.length === count) break;
   }

@@ -15,17 +15,17 @@ export type OutputOptions = {
 /** The way to one reader: the only thing that writes to its response, and ends it. */
 export class Output {
   readonly #response: ServerResponse;
-  readonly #options: OutputOptions;
   /** Settled when there is room again, or the end has come; undefined while there is room. */
   #room: PromiseWithResolvers<void> | undefined;
-  /** Runs while there is no room, and then while the end is on its way. */
+  /** Runs while the end is on its way. */
   #deadline: NodeJS.Timeout | undefined;
   #over = false;
 
   constructor(response: ServerResponse, options: OutputOptions) {
     this.#response = response;
-    this.#options = options;
     response.on('drain', () => this.#makeRoom());
+    // Node looks whether anything was taken meanwhile; who is slow but reads is not stuck.
+    response.on('timeout', () => options.onStuck());
     // Of a connection that breaks, `close` tells as well.
     response.on('error', () => {});
     response.on('close', () => {
@@ -50,7 +50,7 @@ export class Output {
   write(bytes: Buffer): void {
     if (this.#over || this.#response.write(bytes) || this.#room !== undefined) return;
     this.#room = Promise.withResolvers();
-    this.#deadline = setTimeout(this.#options.onStuck, STUCK_MS);
+    this.#response.setTimeout(STUCK_MS);
   }
 
   /** Ends the response, and in the end the connection, whether the reader takes it or not. */
@@ -64,7 +64,7 @@ export class Output {
 
   #makeRoom(): void {
     if (this.#room === undefined) return;
-    clearTimeout(this.#deadline);
+    this.#response.setTimeout(0);
     this.#room.resolve();
     this.#room = undefined;
   }

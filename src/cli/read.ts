@@ -75,10 +75,13 @@ async function tail(options: TailOptions, { environment, signal }: Context): Pro
   /** Prints the last that match, oldest first, but none after a seq. */
   async function printLast(head = Number.POSITIVE_INFINITY): Promise<void> {
     const events: AuditEvent[] = [];
-    for await (const page of pages(connection, parameters, { order: 'desc', most: options.last, signal })) {
-      events.push(...page.data);
+    // What came after the head is in the stream, so more than these may have to be asked for.
+    const most = head === Number.POSITIVE_INFINITY ? options.last : Number.POSITIVE_INFINITY;
+    for await (const page of pages(connection, parameters, { order: 'desc', most, signal })) {
+      events.push(...page.data.filter(({ seq }) => seq <= head));
+      if (events.length >= options.last) break;
     }
-    for (const event of events.reverse()) if (event.seq <= head) await print(event);
+    for (const event of events.slice(0, options.last).reverse()) await print(event);
   }
 
   if (options.follow !== true) return printLast();
