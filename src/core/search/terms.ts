@@ -52,9 +52,12 @@ export function questionOf(filter: Filter): Question {
   };
 }
 
+/** Where the hash starts (FNV-1a): a number with which no two actions of the registry have the same bit. */
+const HASH_START = 315;
+
 /** One of 64 bits for a value, always the same one; other values may have it too. */
 export function bitOf(value: string): number {
-  let hash = 0x811c_9dc5;
+  let hash = HASH_START;
   for (let at = 0; at < value.length; at += 1) hash = Math.imul(hash ^ value.charCodeAt(at), 0x0100_0193);
   return (hash ^ (hash >>> 16)) & 63;
 }
