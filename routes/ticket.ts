@@ -5,6 +5,9 @@ import { problems } from '../plugins/errors.ts';
 import { CodedError } from '../src/core/errors.ts';
 import { Timestamp } from '../src/core/schemas.ts';
 
+/** There is nothing to say but who asks. */
+const Nothing = Type.Object({}, { additionalProperties: false });
+
 /** Tickets for browsers, which cannot send a token with the handshake of a WebSocket. */
 export default fp(
   async function ticketRoutes(fastify: FastifyInstance) {
@@ -19,6 +22,10 @@ export default fp(
           auth.requireScope('chat'),
           async (request: FastifyRequest) => limits.checkSocket(request),
         ],
+        // A request needs no body.
+        preValidation: async (request) => {
+          request.body ??= {};
+        },
         schema: {
           operationId: 'issueTicket',
           summary: 'Get a ticket for one WebSocket',
@@ -26,10 +33,11 @@ export default fp(
             'For browsers, whose WebSocket can send no token: offer the subprotocols `minutebook.v1` and ' +
             '`ticket.<ticket>` at `/ws`. A ticket is good once, for 30 s, on every instance, and stands for the ' +
             'token that bought it; the session ends with that token. Whatever would refuse the handshake refuses ' +
-            'the ticket, and here a page can read why.',
+            'the ticket, and here a page can read why. It takes no parameters: the body is empty, or `{}`.',
           tags: ['chat'],
           security: [{ token: [] }],
-          querystring: Type.Object({}, { additionalProperties: false }),
+          querystring: Nothing,
+          body: Nothing,
           response: {
             201: Type.Object(
               {

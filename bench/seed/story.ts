@@ -271,7 +271,7 @@ export class Story {
   #unban(): void {
     const user = this.#banned.shift();
     if (user === undefined) return;
-    const target_user_id = this.#crowd.nameOf(user);
-    this.#due.push({ action: 'USER_UNBANNED', user_id: users.admin, ip: '10.200.0.2', target_user_id });
+    const by = { user_id: users.admin, ip: '10.200.0.2', target_user_id: this.#crowd.nameOf(user) };
+    this.#due.push({ ...by, action: 'USER_UNBANNED', details: { reason: null } });
   }
 }

@@ -85,12 +85,9 @@ export default fp(
       const { after: parameter, ...filters } = request.query as StreamQuery;
       const filter = parseFilter(filters);
       const header = request.headers['last-event-id'];
-      const after =
-        header === undefined
-          ? parameter === undefined
-            ? undefined
-            : parsePosition(parameter, 'after')
-          : parsePosition(String(header), LAST_EVENT_ID);
+      // Both are checked, also where the header wins.
+      const asked = parameter === undefined ? undefined : parsePosition(parameter, 'after');
+      const after = header === undefined ? asked : parsePosition(String(header), LAST_EVENT_ID);
       if (request.method === 'HEAD') return reply.headers(HEADERS).send();
       await streams.open(request, { filter, filters: filters as Record<string, string>, after }, () =>
         respond(request, reply),

@@ -13,10 +13,12 @@ import { CodedError } from '../../src/core/errors.ts';
 import { NoQuery } from '../../src/core/schemas.ts';
 import { isName, isStorable, MAX_NAME_BYTES } from '../../src/core/text.ts';
 import { parseDateTime } from '../../src/core/timestamps.ts';
-import { BanBody, KickReason, Recorded, SessionParams, UserParams } from './schemas.ts';
+import { BanBody, OptionalReason, Recorded, SessionParams, UserParams } from './schemas.ts';
 
 const tags = ['moderation'];
 const security = [{ token: [] }];
+
+type WithReason = { Querystring: OptionalReason; Body: OptionalReason };
 
 const invalid = (parameter: string, message: string): CodedError =>
   new CodedError('invalid_parameter', `“${parameter}” ${message}.`, { parameter });
@@ -36,10 +38,7 @@ export default fp(
       '/sessions/:session_id',
       {
         onRequest,
-        // A request without a body asks for a kick without a reason.
-        preValidation: async (request) => {
-          request.body ??= {};
-        },
+        preValidation: withoutReason,
         schema: {
           operationId: 'kickSession',
           summary: 'End a session',
@@ -50,8 +49,8 @@ export default fp(
           tags,
           security,
           params: SessionParams,
-          querystring: KickReason,
-          body: KickReason,
+          querystring: OptionalReason,
+          body: OptionalReason,
           response: {
             200: Recorded('The kick is on record'),
             ...problems(400, 401, 403, 404, 429, 500, 503),
@@ -117,32 +116,26 @@ export default fp(
       '/bans/:user_id',
       {
         onRequest,
+        preValidation: withoutReason,
         schema: {
           operationId: 'unbanUser',
           summary: 'Lift a ban',
-          description: 'Records `USER_UNBANNED`. 404 when the user is not banned, or is no longer.',
+          description:
+            'Records `USER_UNBANNED`. 404 when the user is not banned, or is no longer. The reason stands in the body ' +
+            'or in the query, not in both; it may be left out.',
           tags,
           security,
           params: UserParams,
-          querystring: NoQuery,
+          querystring: OptionalReason,
+          body: OptionalReason,
           response: { 200: Recorded('The ban is lifted'), ...problems(400, 401, 403, 404, 429, 500, 503) },
         },
       },
       unban,
     );
 
-    async function kick(
-      request: FastifyRequest<{
-        Params: { session_id: string };
-        Querystring: KickReason;
-        Body: KickReason;
-      }>,
-    ) {
-      const { query, body } = request;
-      if (query.reason !== undefined && body.reason !== undefined) {
-        throw invalid('reason', 'stands in the body and in the query; one is enough');
-      }
-      const reason = checkReason(query.reason ?? body.reason ?? null);
+    async function kick(request: FastifyRequest<WithReason & { Params: { session_id: string } }>) {
+      const reason = reasonOf(request);
       const session_id = request.params.session_id.toLowerCase();
       const target_user_id = await read(findSessionUser(database.moderation, session_id));
       if (target_user_id === undefined) {
@@ -191,12 +184,13 @@ export default fp(
       return { user_id, reason, until, banned_by, banned_at, seq };
     }
 
-    async function unban(request: FastifyRequest<{ Params: UserParams }>) {
+    async function unban(request: FastifyRequest<WithReason & { Params: UserParams }>) {
+      const reason = reasonOf(request);
       const target_user_id = checkUser(request.params.user_id);
       if ((await read(findBan(database.moderation, target_user_id))) === undefined) {
         throw new CodedError('not_found', 'This user is not banned.', { parameter: 'user_id' });
       }
-      return audit.record({ action: 'USER_UNBANNED', ...by(request), target_user_id });
+      return audit.record({ action: 'USER_UNBANNED', ...by(request), target_user_id, details: { reason } });
     }
 
     /** The end of a ban in the log’s text form; null for none. */
@@ -222,6 +216,19 @@ const by = (request: FastifyRequest) => ({
   user_id: request.principal?.userId ?? null,
   ip: addressOf(request),
 });
+
+/** A request without a body asks for an act without a reason. */
+async function withoutReason(request: FastifyRequest): Promise<void> {
+  request.body ??= {};
+}
+
+/** Why, by the body or the query; null when neither says it. */
+function reasonOf({ query, body }: Pick<FastifyRequest<WithReason>, 'query' | 'body'>): string | null {
+  if (query.reason !== undefined && body.reason !== undefined) {
+    throw invalid('reason', 'stands in the body and in the query; one is enough');
+  }
+  return checkReason(query.reason ?? body.reason ?? null);
+}
 
 function checkReason<T extends string | null>(reason: T): T {
   if (reason !== null && !isStorable(reason)) throw invalid('reason', 'holds NUL or a lone surrogate');

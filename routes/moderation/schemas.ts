@@ -9,8 +9,9 @@ const Reason = Type.String({
   description: 'Why; it is recorded.',
   examples: ['spam'],
 });
-export const KickReason = Type.Object({ reason: Type.Optional(Reason) }, { additionalProperties: false });
-export type KickReason = Static<typeof KickReason>;
+/** Of what may be done without one. */
+export const OptionalReason = Type.Object({ reason: Type.Optional(Reason) }, { additionalProperties: false });
+export type OptionalReason = Static<typeof OptionalReason>;
 
 export const BanBody = Type.Object(
   {

@@ -54,6 +54,10 @@ export const streamEndReasons = [
 ] as const;
 export type StreamEndReason = (typeof streamEndReasons)[number];
 
+const Reason = Type.Object({
+  reason: Type.Union([Type.String(), Type.Null()], { description: 'As given; null: none was.' }),
+});
+
 const Filters = Type.Record(Type.String(), Type.Union([Type.String(), Type.Array(Type.String())]), {
   description: 'The filters as given.',
 });
@@ -155,12 +159,7 @@ export const actions = {
       ),
     }),
   },
-  USER_KICKED: {
-    description: 'An administrator ended a session.',
-    details: Type.Object({
-      reason: Type.Union([Type.String(), Type.Null()], { description: 'As given; null: none was.' }),
-    }),
-  },
+  USER_KICKED: { description: 'An administrator ended a session.', details: Reason },
   USER_BANNED: {
     description: 'An administrator banned a user, or banned them anew.',
     details: Type.Object({
@@ -170,7 +169,7 @@ export const actions = {
       }),
     }),
   },
-  USER_UNBANNED: { description: 'An administrator lifted a ban.', details: Empty },
+  USER_UNBANNED: { description: 'An administrator lifted a ban.', details: Reason },
   CONTENT_ERASED: { description: 'Content was erased from earlier events.', details: Empty },
   RETENTION_APPLIED: { description: 'Expired events were dropped.', details: Empty },
   HOLD_PLACED: { description: 'A legal hold was placed.', details: Empty },

@@ -31,7 +31,7 @@ const kicked = (session_id: string): PendingEvent =>
 const banned = (target_user_id: string, until: string | null = null, reason = 'spam'): PendingEvent =>
   pendingEvent({ action: 'USER_BANNED', user_id: 'admin', target_user_id, details: { reason, until } });
 const unbanned = (target_user_id: string): PendingEvent =>
-  pendingEvent({ action: 'USER_UNBANNED', user_id: 'admin', target_user_id });
+  pendingEvent({ action: 'USER_UNBANNED', user_id: 'admin', target_user_id, details: { reason: null } });
 
 const PAST = '2001-01-01T00:00:00.000000Z';
 const FUTURE = '2099-01-01T00:00:00.000000Z';

@@ -177,6 +177,7 @@ test('a place that cannot be gone on from is said, and the stream goes on from a
 
 test('what is not valid is refused by name, and so is who may not', async (t) => {
   const server = await build(t);
+  const authorization = `Bearer ${await server.token('auditor', 'audit:read')}`;
   const { epoch } = server.app.audit;
   for (const [search, parameter] of [
     ['acton=LEFT', 'acton'],
@@ -194,8 +195,17 @@ test('what is not valid is refused by name, and so is who may not', async (t) =>
     t.equal(answer.status, 400, search);
     t.match(await problemIn(answer), { code: 'invalid_parameter', parameter }, search);
   }
-  const wrong = await openStream(t, server, '', { lastEventId: 'nonsense' });
-  t.equal(wrong.status, 400);
+  const lastEventId = `${epoch}:1`;
+  for (const [search, id, parameter] of [
+    ['', 'nonsense', 'Last-Event-ID'],
+    [`after=${lastEventId}`, 'nonsense', 'Last-Event-ID'],
+    ['after=nonsense', lastEventId, 'after'],
+    ['after=', lastEventId, 'after'],
+  ] as const) {
+    const answer = await server.get(`/audit/stream?${search}`, { authorization, 'last-event-id': id });
+    t.equal(answer.status, 400, `${search} beside ${id}`);
+    t.match(await problemIn(answer), { code: 'invalid_parameter', parameter }, `${search} beside ${id}`);
+  }
   t.equal((await server.get('/audit/stream', {})).status, 401);
   const chat = await server.token('alice', 'chat');
   t.equal((await server.get('/audit/stream', { authorization: `Bearer ${chat}` })).status, 403);

@@ -144,11 +144,43 @@ test('a lifted ban is recorded, and there is none to lift a second time', async 
   await act(server, 'PUT', '/bans/mallory', { reason: 'spam' });
   const lifted = await act(server, 'DELETE', '/bans/mallory');
   t.match(await server.events('action=USER_UNBANNED'), [
-    { ...lifted, user_id: 'admin', target_user_id: 'mallory', details: {} },
+    { ...lifted, user_id: 'admin', target_user_id: 'mallory', details: { reason: null } },
   ]);
   t.strictSame((await bans(server)).data, []);
   await refused(t, asAdmin(server, 'DELETE', '/bans/mallory'), 404, missing);
   t.equal((await server.events('action=USER_UNBANNED')).length, 1);
+});
+
+test('the reason for lifting a ban is recorded: of the body or of the query, or none, but not of both', async (t) => {
+  const server = await build(t);
+  await act(server, 'PUT', '/bans/mallory', { reason: 'spam' });
+  const lift = (query: string, body?: unknown) => asAdmin(server, 'DELETE', `/bans/mallory${query}`, body);
+  const wrong = { code: 'invalid_parameter', parameter: 'reason' };
+  await refused(t, lift('?reason=a', { reason: 'a' }), 400, wrong, 'in both');
+  await refused(t, lift('?reason=%00'), 400, wrong, 'NUL');
+  await refused(t, lift('', { reason: 5 }), 400, wrong, 'a number');
+  await refused(t, lift('', { reason: '' }), 400, wrong, 'empty');
+  await refused(t, lift('', { reason: 'x'.repeat(501) }), 400, wrong, 'too long');
+  await refused(t, lift('', { why: 'a' }), 400, { code: 'invalid_parameter', parameter: 'why' });
+  await refused(t, lift('?why=a'), 400, { code: 'invalid_parameter', parameter: 'why' });
+  await refused(t, lift('', 'null'), 400, { code: 'bad_request' }, 'no object');
+  t.match((await bans(server)).data, [{ user_id: 'mallory' }], 'what is refused lifts no ban');
+  const reasons: (string | null)[] = [];
+  for (const [query, body, reason] of [
+    ['', { reason: 'in the body' }, 'in the body'],
+    ['?reason=in%20the%20query', undefined, 'in the query'],
+    ['?reason=in%20the%20query', {}, 'in the query'],
+    ['', undefined, null],
+    ['', {}, null],
+  ] as const) {
+    t.equal((await lift(query, body)).status, 200, `${query} ${JSON.stringify(body)}`);
+    await act(server, 'PUT', '/bans/mallory', { reason: 'spam' });
+    reasons.push(reason);
+  }
+  t.strictSame(
+    (await server.events('action=USER_UNBANNED')).map(({ details }) => details.reason),
+    reasons,
+  );
 });
 
 test('bans are listed page by page, those in force only', async (t) => {

@@ -184,6 +184,35 @@ test('a ticket is refused for whatever would refuse the handshake, with one even
   );
 });
 
+test('nothing is asked beside a ticket: any body but none and {} is refused, and buys none', async (t) => {
+  const server = await build(t);
+  const authorization = `Bearer ${await server.token('alice', 'chat')}`;
+  const send = (body: string | undefined, type = 'application/json') =>
+    fetch(`${server.url}/ws/ticket`, {
+      method: 'POST',
+      headers: { authorization, ...(body === undefined ? {} : { 'content-type': type }) },
+      ...(body === undefined ? {} : { body }),
+    });
+  const badRequest = { code: 'bad_request' };
+  for (const [body, type, status, problem] of [
+    ['{"room":"lobby"}', undefined, 400, { code: 'invalid_parameter', parameter: 'room' }],
+    ['{"__proto__":{}}', undefined, 400, badRequest],
+    ['[]', undefined, 400, badRequest],
+    ['null', undefined, 400, badRequest],
+    ['0', undefined, 400, badRequest],
+    ['"lobby"', undefined, 400, badRequest],
+    ['{', undefined, 400, badRequest],
+    ['{}', 'text/plain', 400, badRequest],
+    ['room=lobby', 'application/x-www-form-urlencoded', 415, { code: 'unsupported_media_type' }],
+  ] as const) {
+    const answer = await send(body, type);
+    t.equal(answer.status, status, body);
+    t.match(await problemIn(answer), problem, body);
+  }
+  t.strictSame(await query(server.databaseUrl, 'select 1 from chat_ticket'), [], 'nobody got one');
+  for (const body of [undefined, '{}', ' {} ']) t.equal((await send(body)).status, 201, String(body));
+});
+
 /** Both ways into a session, by the same token; each resolves with its answer. */
 const bothWays = async (server: TestApp, user: string): Promise<Response[]> => {
   const token = await server.token(user, 'chat');
