@@ -52,7 +52,7 @@ CSV is RFC 4180 with a header. \`details\` is JSON; an empty cell is null. A tex
 their wide forms), TAB, CR, LF or \`'\` has a \`'\` before it, so that no spreadsheet takes it for a formula: who reads the
 file takes one \`'\` away where a cell starts with one.
 
-Recorded as \`AUDIT_EXPORTED\`, before the first byte and at the end. \`HEAD\` answers with the headers, and reads and records
+Recorded as \`AUDIT_EXPORTED\`, before the first byte and at the end. \`HEAD\` tells the content type, and reads and records
 nothing. A user may have ${MAX_OF_USER} exports under way.`;
 
 /** Says which events of the log it is about. */
@@ -103,8 +103,8 @@ export default fp(
     );
     fastify.head(
       '/audit/export',
-      { onRequest, schema: { hide: true, querystring: ExportQuery } },
-      exportEvents,
+      { onRequest: auth.requireScope('audit:read'), schema: { hide: true, querystring: ExportQuery } },
+      describeExport,
     );
 
     const open = new OpenCounts(MAX_OF_USER);
@@ -138,6 +138,13 @@ export default fp(
       });
     }
 
+    /** What can be said without a read: how far the log goes is told only to who is on record. */
+    async function describeExport(request: FastifyRequest, reply: FastifyReply) {
+      const { format = 'ndjson', ...filters } = request.query as ExportQuery & { format?: ExportFormat };
+      parseFilter(filters);
+      return reply.header('content-type', mediaTypes[format]).send();
+    }
+
     async function exportEvents(request: FastifyRequest, reply: FastifyReply) {
       const { format = 'ndjson', ...filters } = request.query as ExportQuery & { format?: ExportFormat };
       const { principal } = request;
@@ -155,11 +162,6 @@ export default fp(
       const state = await read(readLogState(database.read, filter));
       checkInterval(state.from, state.to);
       const range = wholeRange(state);
-      const describe = (): FastifyReply =>
-        reply
-          .header('content-type', mediaTypes[format])
-          .header('content-disposition', `attachment; filename="${fileName(range, format)}"`);
-      if (request.method === 'HEAD') return describe().send();
 
       // Before anything is sent, so that what cannot be read at all is refused in so many words.
       const pages = exportPages(database.read, filter, state, range);
@@ -174,7 +176,10 @@ export default fp(
         to_seq,
       });
       run.check();
-      return describe().send(run.body(writer, resumed(first, pages)));
+      return reply
+        .header('content-type', mediaTypes[format])
+        .header('content-disposition', `attachment; filename="${fileName(range, format)}"`)
+        .send(run.body(writer, resumed(first, pages)));
     }
 
     /** Puts an export on record: resolves when its start is, and sees to its end. @throws CodedError */
