@@ -7,10 +7,14 @@ import { findBan, readBans } from '../../db/bans.ts';
 import { getEvent, listEvents, readCursorKey, readLogState } from '../../db/events.ts';
 import { migrate } from '../../db/migrate.ts';
 import { migrations } from '../../db/migrations/index.ts';
+import { indexNext, readNextBlock } from '../../db/search-index.ts';
 import { checkDatabase } from '../../db/self-check.ts';
 import { issueTicket, takeTicket } from '../../db/tickets.ts';
+import { BLOCK_SIZE } from '../../src/core/search/offsets.ts';
 import { build } from '../support/app.ts';
 import { connect } from '../support/client.ts';
+import { openStream } from '../support/event-stream.ts';
+import { takeExport } from '../support/export.ts';
 import { joinLog, messages, openDb, pendingEvent } from '../support/log-store.ts';
 import { connection, createDatabase, query, serverUrl } from '../support/postgres.ts';
 
@@ -80,6 +84,28 @@ test('the owner migrates, and the app’s role serves: it appends, reads and mak
   t.strictSame(await query(appUrl, 'select * from audit_writer'), []);
 });
 
+test('the app’s role indexes a block that is whole, and searches it', async (t) => {
+  const { url, ownerUrl, appUrl } = await createRoles(t);
+  await migrate(openDb(t, ownerUrl, 'migrate'));
+  await query(
+    url,
+    `insert into audit_event (seq, timestamp, occurred_at, action, user_id, message, instance)
+       select n, now(), now(), 'MESSAGE_SENT', case n when 777 then 'mallory' else 'alice' end,
+         case n when 777 then 'a needle' else 'hay' end, 'a test'
+       from generate_series(1, ${BLOCK_SIZE - 1}) n;
+     insert into audit_batch values (1, ${BLOCK_SIZE - 1}, now(), 'a test', 1)`,
+  );
+  const index = openDb(t, appUrl, 'index');
+  t.equal(await indexNext(index), true);
+  t.equal(await readNextBlock(index), 1);
+  t.equal(await indexNext(index), false, 'the next block is not whole');
+  const read = openDb(t, appUrl, 'read');
+  const whole = { from: 0, to: BLOCK_SIZE };
+  for (const filter of [{ user_id: ['mallory'] }, { q: 'needle' }]) {
+    t.match(await listEvents(read, filter, whole, 'asc', 10), { events: [{ seq: 777 }], hasMore: false });
+  }
+});
+
 test('partitions that the owner’s function makes for the app are readable by it, and closed to it', async (t) => {
   const { ownerUrl, appUrl } = await createRoles(t);
   await migrate(openDb(t, ownerUrl, 'migrate'));
@@ -108,6 +134,9 @@ const TABLES = [
   'chat_ban',
   'chat_kick',
   'chat_session_room',
+  'audit_index',
+  'audit_posting',
+  'audit_gram',
 ];
 const MIGRATOR_TABLES = ['kysely_migration', 'kysely_migration_lock'];
 
@@ -135,6 +164,9 @@ const forbidden = [
   "update chat_session set user_id = 'mallory'",
   'update chat_ban set until = now()',
   'update chat_kick set kicked_seq = 0',
+  'update audit_index set next_block = 9',
+  'update audit_posting set count = 0',
+  'update audit_gram set part = 0',
   // What audit_append leaves to it needs the rights of its caller: no live state without an event.
   `select chat_apply('x', 1, now(), '{USER_BANNED}', '{admin}', '{null}', '{null}', '{mallory}', '{null}',
     '{"{\\"reason\\": \\"\\"}"}')`,
@@ -280,7 +312,7 @@ test('by what the database says of itself, the app’s role may read tables, exe
      from pg_class c where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p', 'v', 'm')`,
     [app, rights],
   );
-  t.ok(tables.length >= 9);
+  t.ok(tables.length >= 12);
   // Tickets are issued and taken, and nobody need see them.
   for (const { name, has, reads } of tables) {
     t.strictSame({ has, reads }, { has: [], reads: name !== 'chat_ticket' }, name);
@@ -345,6 +377,15 @@ test('the whole server runs with the rights of the app’s role', async (t) => {
   t.match(await server.events('action=MESSAGE_SENT'), [{ message: 'hello' }]);
   t.equal((await server.get('/audit/1')).status, 200);
   t.equal((await server.get('/sessions')).status, 200);
+  t.equal((await server.get('/audit?q=hello')).status, 200);
+  t.equal((await server.get('/audit/stats?group_by=user_id')).status, 200);
+  t.match((await takeExport(server, 'user_id=alice')).verdict, { ok: true });
+  t.match(await (await openStream(t, server, 'action=MESSAGE_SENT&from=-1h')).next('audit'), {
+    data: { message: 'hello' },
+  });
+  const authorization = `Bearer ${await server.token('bob', 'chat')}`;
+  const ticket = await fetch(`${server.url}/ws/ticket`, { method: 'POST', headers: { authorization } });
+  t.equal(ticket.status, 201);
   t.equal((await server.get('/health/ready')).status, 200);
   await alice.close();
   await server.app.close();
@@ -373,6 +414,7 @@ test('a stranger’s role can neither read nor execute', async (t) => {
     "select ticket_issue(sha256('x'), 'stranger')",
     "select ticket_take(sha256('x'))",
     "select chat_apply('x', 1, now(), '{}', '{}', '{}', '{}', '{}', '{}', '{}')",
+    "select audit_index_block(0, '{}', '{}', '{}', '{}', '{}', '', '')",
     "select audit_append('stranger', 1, 1, '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}')",
   ]) {
     await t.rejects(stranger.query(statement), { code: '42501' }, statement);
@@ -394,10 +436,19 @@ test('the owner’s functions cannot be led astray by objects of the caller', as
     'chat_session',
     'chat_ban',
     'chat_kick',
+    'audit_index',
+    'audit_posting',
+    'audit_gram',
   ]) {
     await asApp.query(`create temporary table ${table} (like public.${table})`);
   }
   await asApp.query('set search_path = pg_temp, public');
+  // By these tables the first block would be whole, and its turn.
+  await asApp.query("insert into audit_batch values (0, 16384, now(), 'astray', 1)");
+  await asApp.query('insert into audit_index select * from public.audit_index');
+  await t.rejects(asApp.query("select public.audit_index_block(0, '{}', '{}', '{}', '{}', '{}', '', '')"), {
+    code: '55000',
+  });
   const term = await asApp.query("select public.audit_join('astray') as term");
   await asApp.query(
     `select public.audit_append('astray', $1, 1, array[now()], '{LEFT}', '{alice}', '{null}', '{lobby}', '{null}',
