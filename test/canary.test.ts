@@ -12,11 +12,24 @@ import { type RunningServer, startServer } from './support/server.ts';
 
 /**
  * Every place where something that is told to the server may come out: what the process prints, what it answers to
- * anybody, the frames of the chat, what an auditor reads, the tables of the log, what the database shows of its
- * connections and writes into a log of its own, and the files in DATA_DIR.
+ * anybody, the frames of the chat, what an auditor reads, follows and exports, the tables of the log, what the database
+ * shows of its connections and writes into a log of its own, and the files in DATA_DIR.
  */
-const SINKS = ['output', 'answers', 'frames', 'auditor', 'log', 'activity', 'postgres', 'files'] as const;
+const SINKS = [
+  'output',
+  'answers',
+  'frames',
+  'auditor',
+  'stream',
+  'export',
+  'log',
+  'activity',
+  'postgres',
+  'files',
+] as const;
 type Sink = (typeof SINKS)[number];
+/** Whatever is on record comes out wherever the log is read. */
+const RECORD = ['auditor', 'stream', 'export', 'log'] as const;
 
 /** What is told to the server, and where it comes out. Everywhere else it must not. */
 const allowed = {
@@ -28,12 +41,21 @@ const allowed = {
   badToken: [],
   otherScheme: [],
   queryToken: [],
+  // But for the answer to who bought it.
+  boughtTicket: [],
+  usedTicket: [],
+  badTicket: [],
   cookie: [],
   body: [],
   malformed: [],
-  message: ['frames', 'auditor', 'log'],
-  userAgent: ['auditor', 'log'],
-  filter: ['auditor', 'log'],
+  message: ['frames', ...RECORD],
+  userAgent: RECORD,
+  filter: RECORD,
+  // Where in the log a reader left off. It looks like an epoch, which has no capitals.
+  position: [],
+  kickReason: RECORD,
+  // The user who is banned is told.
+  banReason: ['answers', ...RECORD],
   ref: ['frames'],
   brokenFrame: [],
   unknownFrame: [],
@@ -57,8 +79,9 @@ type World = {
   canary: Record<Canary, string>;
   /** What has come out so far. */
   seen: Record<Sink, string>;
-  /** A header with a token that is good for everything. */
+  /** A header with a token that is good for everything, and one of a user who will be banned. */
   authorization: string;
+  mallory: string;
 };
 
 async function startWorld(t: Test): Promise<World> {
@@ -75,17 +98,18 @@ async function startWorld(t: Test): Promise<World> {
   const server = await startServer(t, {
     env: { DATABASE_URL: between.url, LOG_LEVEL: 'trace', JWT_SECRET: canary.jwtSecret },
   });
-  const sign = (lifetime: string): Promise<string> =>
-    new SignJWT({ scope: 'chat audit:read' })
+  const sign = (lifetime: string, user = 'alice'): Promise<string> =>
+    new SignJWT({ scope: 'chat audit:read admin' })
       .setProtectedHeader({ alg: 'HS256' })
-      .setSubject('alice')
+      .setSubject(user)
       .setExpirationTime(lifetime)
       .sign(new TextEncoder().encode(canary.jwtSecret));
   const [good, expired] = [await sign('1h'), await sign('-1h')];
   canary.goodToken = good.split('.')[2] ?? '';
   canary.expiredToken = expired.split('.')[2] ?? '';
   const seen = forEach(SINKS, () => '');
-  const world = { server, databaseUrl, between, canary, seen, authorization: `Bearer ${good}` };
+  const mallory = `Bearer ${await sign('1h', 'mallory')}`;
+  const world = { server, databaseUrl, between, canary, seen, authorization: `Bearer ${good}`, mallory };
   await ask(world, head('GET /audit', { authorization: `Bearer ${expired}` }));
   return world;
 }
@@ -95,12 +119,24 @@ async function ask({ server, seen }: World, bytes: string): Promise<void> {
   seen.answers += (await sendRaw(server.url, bytes)).text;
 }
 
-/** Opens a session; its frames are kept. */
-async function chat(t: Test, { server, canary, seen, authorization }: World): Promise<Client> {
-  const { userAgent, cookie } = canary;
-  const socket = new WebSocket(`${server.url.replace('http', 'ws')}/ws`, {
-    headers: { authorization, cookie, 'user-agent': userAgent },
+/** Follows the log from its beginning until now, and keeps what is shown. */
+async function follow({ server, seen, authorization }: World, search = '', headers = {}): Promise<void> {
+  const interval = `from=-1h&to=${new Date().toISOString()}`;
+  const answer = await fetch(`${server.url}/audit/stream?${interval}${search}`, {
+    headers: { authorization, ...headers },
   });
+  seen.stream += await answer.text();
+}
+
+/** Opens a session, with a ticket if there is one; its frames are kept. */
+async function chat(t: Test, world: World, ticket?: string): Promise<Client> {
+  const { server, canary, seen, authorization } = world;
+  const { userAgent, cookie } = canary;
+  const socket = new WebSocket(
+    `${server.url.replace('http', 'ws')}/ws`,
+    ticket === undefined ? [] : ['minutebook.v1', `ticket.${ticket}`],
+    { headers: { ...(ticket === undefined && { authorization }), cookie, 'user-agent': userAgent } },
+  );
   t.teardown(() => socket.terminate());
   const client = new Client(socket);
   socket.on('message', (data: Buffer) => {
@@ -131,9 +167,66 @@ async function talk(t: Test, world: World): Promise<void> {
   await alice.closed;
 }
 
+/** Tickets that are good, used up, made up, and shown where none belongs. */
+async function knock(t: Test, world: World): Promise<void> {
+  const { server, canary, authorization } = world;
+  const buy = async (): Promise<string> => {
+    const answer = await fetch(`${server.url}/ws/ticket`, { method: 'POST', headers: { authorization } });
+    return ((await answer.json()) as { ticket: string }).ticket;
+  };
+  canary.boughtTicket = await buy();
+  canary.usedTicket = await buy();
+  const { usedTicket, boughtTicket, badTicket } = canary;
+  await (await chat(t, world, usedTicket)).close();
+  for (const offer of [
+    `minutebook.v1, ticket.${usedTicket}`,
+    `minutebook.v1, ticket.${badTicket}`,
+    `ticket.${boughtTicket}`,
+    `minutebook.v1, ticket.${boughtTicket}, ticket.${badTicket}`,
+    `minutebook.v1, ticket.${boughtTicket} ticket.${badTicket}`,
+  ]) {
+    await ask(world, handshake('/ws', { 'sec-websocket-protocol': offer }));
+  }
+  await ask(world, handshake(`/ws?ticket=${boughtTicket}`));
+  await ask(world, head(`POST /ws/ticket?ticket=${badTicket}`, { authorization }));
+  await ask(world, head('GET /audit', { authorization: `Bearer ${boughtTicket}` }));
+}
+
+/** Kicks somebody and bans somebody, who is told why when they come. */
+async function moderate(t: Test, world: World): Promise<void> {
+  const { canary, authorization, mallory } = world;
+  const { kickReason, banReason } = canary;
+  const act = (requestLine: string, body: string): Promise<void> =>
+    ask(
+      world,
+      `${head(requestLine, { authorization, 'content-type': 'application/json', 'content-length': `${body.length}` })}${body}`,
+    );
+  const reason = JSON.stringify({ reason: kickReason });
+  for (const [search, body] of [
+    [`?reason=${kickReason}`, '{}'],
+    ['', reason],
+  ] as const) {
+    const client = await chat(t, world);
+    const path = `/sessions/${client.all('welcome')[0]?.session_id}`;
+    await act(`DELETE ${path}?reason=${kickReason}`, reason);
+    await act(`DELETE ${path}${search}`, body);
+    await client.closed;
+  }
+  await act('PUT /bans/mallory', JSON.stringify({ reason: banReason }));
+  await act('PUT /bans/mallory', JSON.stringify({ reason: banReason, until: banReason }));
+  for (const bytes of [
+    handshake('/ws', { authorization: mallory }),
+    head('GET /audit', { authorization: mallory }),
+    head('POST /ws/ticket', { authorization: mallory }),
+    head('GET /bans', { authorization }),
+  ]) {
+    await ask(world, bytes);
+  }
+}
+
 /** Good requests and bad ones. */
 async function request(world: World): Promise<void> {
-  const { badToken, otherScheme, queryToken, cookie, body, malformed, filter } = world.canary;
+  const { badToken, otherScheme, queryToken, cookie, body, malformed, filter, position } = world.canary;
   const { authorization } = world;
   const named = Buffer.from(`{"alg":"HS256","kid":"${badToken}"}`).toString('base64url');
   for (const bad of [
@@ -160,9 +253,17 @@ async function request(world: World): Promise<void> {
     `GET /health/live HTTP/1.1\r\nHost: x\r\n${malformed}\r\n\r\n`,
     head('GET /health/live', { x: `${malformed}${'x'.repeat(20_000)}` }),
     head(`GET /audit?user_id=${filter}`, { authorization }).replace('GET', 'HEAD'),
+    head(`GET /audit/export?q=${filter}`, { authorization }),
+    head(`GET /audit/stats?group_by=room&q=${filter}`, { authorization }),
+    head(`GET /audit/export?token=${queryToken}`, { authorization }),
+    head(`GET /audit/stream?token=${queryToken}`, { authorization }),
+    head(`GET /audit/stream?after=${position}`, { authorization }),
+    head('GET /audit/stream', { authorization, 'last-event-id': `${position}:x` }),
   ]) {
     await ask(world, bytes);
   }
+  await follow(world, `&after=${position}:5`);
+  await follow(world, '', { 'last-event-id': `${position}:5` });
   for (const path of ['/health/ready', '/metrics', '/docs/json']) await ask(world, head(`GET ${path}`));
 }
 
@@ -188,6 +289,7 @@ async function breakThings(t: Test, world: World): Promise<void> {
   alice.send({ type: 'message', text: lost });
   await alice.next('error');
   await ask(world, head(`GET /audit?user_id=${lost}`, { authorization }));
+  await ask(world, head(`GET /audit/export?user_id=${lost}`, { authorization }));
   await ask(world, head('GET /health/ready'));
   await ask(world, head('GET /metrics'));
   between.setMode('pass');
@@ -202,9 +304,13 @@ async function breakThings(t: Test, world: World): Promise<void> {
 }
 
 /** What an auditor reads, what the tables hold, and what the database shows of its connections. */
-async function look({ server, databaseUrl, seen, authorization }: World): Promise<void> {
-  const answer = await fetch(`${server.url}/audit?limit=1000`, { headers: { authorization } });
-  seen.auditor += await answer.text();
+async function look(world: World): Promise<void> {
+  const { server, databaseUrl, seen, authorization } = world;
+  const read = async (path: string): Promise<string> =>
+    (await fetch(server.url + path, { headers: { authorization } })).text();
+  seen.auditor += await read('/audit?limit=1000');
+  await follow(world);
+  for (const format of ['ndjson', 'csv']) seen.export += await read(`/audit/export?format=${format}`);
   const rows = async (from: string): Promise<string> =>
     JSON.stringify(await query(databaseUrl, `select x::text from ${from} x`));
   seen.activity += await rows('pg_stat_activity');
@@ -235,6 +341,8 @@ for (const withFaults of [false, true]) {
     const { server, between, canary, seen } = world;
     await talk(t, world);
     await request(world);
+    await knock(t, world);
+    await moderate(t, world);
     if (withFaults) await breakThings(t, world);
     await look(world);
     // The last words are said to a database that does not listen.
@@ -245,6 +353,7 @@ for (const withFaults of [false, true]) {
     seen.output = server.output();
 
     t.match(seen.output, '"path":"/audit"', 'requests are logged');
+    t.match(seen.stream, 'event: reset', 'a reader came with a place of another log');
     for (const [name, sinks] of Object.entries(allowed)) {
       for (const sink of SINKS) {
         const isThere = seen[sink].includes(canary[name as Canary]);
