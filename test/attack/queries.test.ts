@@ -2,13 +2,31 @@ import fc from 'fast-check';
 import { test } from 'tap';
 import { actionNames } from '../../src/core/actions.ts';
 import { errorCodes } from '../../src/core/errors.ts';
-import { type AuditEvent, type AuditPage, AuditQuery, type Problem } from '../../src/core/schemas.ts';
+import {
+  type AuditEvent,
+  type AuditPage,
+  AuditQuery,
+  ExportQuery,
+  OwnAuditQuery,
+  type Problem,
+  StatsQuery,
+} from '../../src/core/schemas.ts';
 import { build, type TestApp } from '../support/app.ts';
 import { connect } from '../support/client.ts';
 import { noLimits } from '../support/limits.ts';
 import { anyText, holds, mutated } from '../support/property.ts';
 
-const known = Object.keys(AuditQuery.properties);
+const USER = 'alice';
+
+/** The names that each path knows. */
+const known: Record<string, string[]> = {
+  '/audit': Object.keys(AuditQuery.properties),
+  '/audit/me': Object.keys(OwnAuditQuery.properties),
+  '/audit/stats': Object.keys(StatsQuery.properties),
+  '/audit/export': Object.keys(ExportQuery.properties),
+};
+const namesOf = (path: string): string[] => known[path] ?? [];
+
 const good: Record<string, string[]> = {
   action: ['MESSAGE_SENT', 'JOINED', 'CONNECTED'],
   user_id: ['alice', 'bob', 'nobody', '__proto__', '%'],
@@ -17,60 +35,100 @@ const good: Record<string, string[]> = {
   room: ['lobby', 'other', 'nowhere'],
   session_id: ['0b8f8a4e-9d3b-4c43-8a60-5a3d9f1f3c11'],
   ip: ['127.0.0.1', '::1', '::ffff:127.0.0.1'],
+  q: ['of', 'OF ALICE', 'ob', '%', '_', '\\'],
   from: ['-1h', '-999999w', '2020-01-01T00:00:00Z', '2026-01-01T00:00:00+02:00'],
   to: ['-0s', '9999-01-01T00:00:00Z', '2021-01-01T00:00:00.123456Z'],
   limit: ['1', '2', '1000'],
   order: ['asc', 'desc'],
   total: ['none', 'exact'],
+  buckets: ['1', '1000'],
+  format: ['ndjson', 'csv'],
 };
 
 /** By name; some of the names made up are those that every object has. */
 const goodValues = (name: string): string[] => (Object.hasOwn(good, name) ? (good[name] ?? []) : ['x']);
 
-const name = fc.oneof(
-  { weight: 12, arbitrary: fc.constantFrom(...Object.keys(good)) },
-  { weight: 1, arbitrary: fc.constantFrom(...known).chain(mutated) },
-  {
-    weight: 1,
-    arbitrary: fc.constantFrom('user', 'user_id[]', 'room[0]', '__proto__', 'constructor', 'offset', ''),
-  },
-);
+const nameFor = (path: string) =>
+  fc.oneof(
+    {
+      weight: 12,
+      arbitrary: fc.constantFrom(...namesOf(path).filter((name) => Object.hasOwn(good, name))),
+    },
+    { weight: 1, arbitrary: fc.constantFrom(...namesOf(path)).chain(mutated) },
+    {
+      weight: 1,
+      arbitrary: fc.constantFrom(
+        ...['user', 'user_id[]', 'room[0]', '__proto__', 'constructor', 'offset', '', 'user_id', 'format'],
+      ),
+    },
+  );
 
-const pair = name.chain((key) =>
-  fc.tuple(
-    fc.constant(key),
-    fc.oneof(
-      { weight: 10, arbitrary: fc.constantFrom(...goodValues(key)) },
-      { weight: 2, arbitrary: fc.constantFrom(...goodValues(key)).chain(mutated) },
-      { weight: 1, arbitrary: anyText(20) },
-      { weight: 1, arbitrary: fc.constantFrom(...actionNames, '', ' ', '-1', '1e2', 'null', '[]', '{}') },
+const pairFor = (path: string) =>
+  nameFor(path).chain((key) =>
+    fc.tuple(
+      fc.constant(key),
+      fc.oneof(
+        { weight: 10, arbitrary: fc.constantFrom(...goodValues(key)) },
+        { weight: 2, arbitrary: fc.constantFrom(...goodValues(key)).chain(mutated) },
+        { weight: 1, arbitrary: anyText(20) },
+        { weight: 1, arbitrary: fc.constantFrom(...actionNames, '', ' ', '-1', '1e2', 'null', '[]', '{}') },
+      ),
     ),
-  ),
-);
+  );
 
 const encoded = (text: string): string => encodeURIComponent(Buffer.from(text).toString());
 
 /** Query strings: good ones, bad ones, and any bytes that HTTP lets pass. */
-const query = fc.oneof(
-  {
-    weight: 9,
-    arbitrary: fc
-      .array(pair, { maxLength: 5 })
-      .map((pairs) => pairs.map(([key, value]) => `${encoded(key)}=${encoded(value)}`).join('&')),
-  },
-  {
-    weight: 1,
-    arbitrary: fc.string({
-      unit: fc.constantFrom(...'user_id=alice&%+?/;[]0123456789ABCDEF-'),
-      maxLength: 60,
-    }),
-  },
-);
+const queryFor = (path: string) =>
+  fc.oneof(
+    {
+      weight: 9,
+      arbitrary: fc
+        .array(pairFor(path), { maxLength: 5 })
+        .map((pairs) => pairs.map(([key, value]) => `${encoded(key)}=${encoded(value)}`).join('&')),
+    },
+    {
+      weight: 1,
+      arbitrary: fc.string({
+        unit: fc.constantFrom(...'user_id=alice&%+?/;[]0123456789ABCDEF-'),
+        maxLength: 60,
+      }),
+    },
+  );
+
+/** What is asked: a path and a query string. Counts need to be told of what. */
+const target = fc
+  .oneof(
+    { weight: 6, arbitrary: fc.constant(['/audit', '']) },
+    { weight: 2, arbitrary: fc.constant(['/audit/me', '']) },
+    {
+      weight: 2,
+      arbitrary: fc.constantFrom('time', 'room').map((by) => ['/audit/stats', `group_by=${by}&`]),
+    },
+    { weight: 1, arbitrary: fc.constant(['/audit/export', '']) },
+  )
+  .chain(([path = '', start = '']) => queryFor(path).map((text) => `${path}?${start}${text}`));
 
 const isKnown = (code: string): boolean => Object.hasOwn(errorCodes, code);
 
-/** Why an event should not be on a page of this query; undefined: it should. */
-function mismatch(event: AuditEvent, asked: URLSearchParams, page: AuditPage): string | undefined {
+type Found = { events: AuditEvent[]; from?: string | undefined; to?: string | undefined };
+
+/** The events in an answer, and between which times they must be; none of counts and of CSV. */
+async function foundIn(answer: Response, path: string): Promise<Found> {
+  const text = await answer.text();
+  if (answer.headers.get('content-type')?.startsWith('application/x-ndjson')) {
+    const lines = text.trim().split('\n');
+    const end = JSON.parse(lines.pop() ?? '') as { end?: boolean; count?: number };
+    if (end.end !== true || end.count !== lines.length) throw new Error('the export is cut');
+    return { events: lines.map((line) => JSON.parse(line) as AuditEvent) };
+  }
+  if (path === '/audit/stats' || path === '/audit/export') return { events: [] };
+  const { data, from, to } = JSON.parse(text) as AuditPage;
+  return { events: data, from: from ?? 'not told', to: to ?? 'not told' };
+}
+
+/** Why an event should not be in the answer to this query; undefined: it should. */
+function mismatch(event: AuditEvent, asked: URLSearchParams, { from, to }: Found): string | undefined {
   const is = (key: string, ...values: (string | null)[]): boolean =>
     !asked.has(key) || asked.getAll(key).some((one) => values.includes(one));
   if (!is('action', event.action)) return 'action';
@@ -80,13 +138,19 @@ function mismatch(event: AuditEvent, asked: URLSearchParams, page: AuditPage): s
   if (!is('room', event.room)) return 'room';
   if (asked.has('session_id') && asked.get('session_id')?.toLowerCase() !== event.session_id)
     return 'session_id';
-  if (asked.has('from') && !(page.from !== undefined && event.timestamp >= page.from)) return 'from';
-  if (asked.has('to') && !(page.to !== undefined && event.timestamp < page.to)) return 'to';
+  // All here have one address, however it is written.
+  if (asked.has('ip') && !(event.ip === '127.0.0.1' && asked.get('ip')?.endsWith('127.0.0.1'))) return 'ip';
+  // What is said here has no letter that folds in another way.
+  const q = asked.get('q')?.toLowerCase();
+  if (q !== undefined && !event.message?.toLowerCase().includes(q)) return 'q';
+  // An export does not tell as what it took a span back.
+  if (asked.has('from') && from !== undefined && !(event.timestamp >= from)) return 'from';
+  if (asked.has('to') && to !== undefined && !(event.timestamp < to)) return 'to';
   return undefined;
 }
 
-async function checkAnswer(server: TestApp, authorization: string, text: string): Promise<void> {
-  const answer = await server.get(`/audit?${text}`, { authorization });
+async function checkAnswer(server: TestApp, authorization: string, what: string): Promise<void> {
+  const answer = await server.get(what, { authorization });
   if (answer.status === 400) {
     const { code, parameter, status } = (await answer.json()) as Problem;
     if (!isKnown(code) || status !== 400) throw new Error(`the code ${code}`);
@@ -95,16 +159,17 @@ async function checkAnswer(server: TestApp, authorization: string, text: string)
     return;
   }
   if (answer.status !== 200) throw new Error(`${answer.status}: ${await answer.text()}`);
-  const page = (await answer.json()) as AuditPage;
   // As the browser's own parser reads it (WHATWG URL 5.1), another one than the server's.
-  const asked = new URLSearchParams(text);
-  for (const key of asked.keys()) if (!known.includes(key)) throw new Error(`“${key}” was ignored`);
-  for (const key of known) {
+  const { pathname: path, searchParams: asked } = new URL(what, server.url);
+  for (const key of asked.keys()) if (!namesOf(path).includes(key)) throw new Error(`“${key}” was ignored`);
+  for (const key of namesOf(path)) {
     if (!['action', 'user_id'].includes(key) && asked.getAll(key).length > 1)
       throw new Error(`“${key}” twice`);
   }
-  for (const event of page.data) {
-    const why = mismatch(event, asked, page);
+  const found = await foundIn(answer, path);
+  for (const event of found.events) {
+    if (path === '/audit/me' && event.user_id !== USER) throw new Error(`event ${event.seq} is another’s`);
+    const why = mismatch(event, asked, found);
     if (why !== undefined) throw new Error(`event ${event.seq} does not match “${why}”`);
   }
 }
@@ -119,7 +184,7 @@ test('any query string gets what it asks for, or a 400 that names what is wrong'
     const client = await connect(t, server, user, { room });
     await client.ask({ type: 'message', text: `of ${user}` });
   }
-  const authorization = `Bearer ${await server.token('auditor', 'audit:read')}`;
-  await holds(query, (text) => checkAnswer(server, authorization, text));
+  const authorization = `Bearer ${await server.token(USER, 'audit:read', 'chat')}`;
+  await holds(target, (what) => checkAnswer(server, authorization, what));
   t.equal((await server.get('/health/ready')).status, 200);
 });
