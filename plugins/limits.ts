@@ -25,6 +25,13 @@ const OPEN_RETRY_SECONDS = 5;
  * be 503 anyway.
  */
 const READS = { most: 2, maxWaiting: 32, waitMs: 2_000 };
+/**
+ * Pages that are read for exports and for streams that catch up: of all together, and of one user, whose own reads take
+ * `READS.most` beside them, so that one connection is left to others. They come one after the other for minutes, and may
+ * wait for each other.
+ */
+const BULK = { most: 2, mostOfUser: 1, maxWaiting: 1_000, waitMs: 60_000 };
+const ALL = 'all';
 /** How many connections beyond its limit an address may have, and for how long, to be told so. */
 const MAX_LATE = 10;
 const LATE_MS = 2_000;
@@ -43,6 +50,8 @@ export type Limits = {
   takeQuery: (userId: string) => void;
   /** Reads the log for a user, when it is their turn. @throws CodedError when it would take too long until then */
   readInTurn: <T>(userId: string, work: () => Promise<T>) => Promise<T>;
+  /** Reads a page of many for a user, when it is its turn. @throws CodedError `overloaded` when that would take too long */
+  readBulk: <T>(userId: string, work: () => Promise<T>) => Promise<T>;
   /**
    * Counts a live stream of whoever asks, until the answer is over or its reader is gone.
    *
@@ -91,6 +100,9 @@ export default fp(
       refuse: () =>
         tooMany(`${READS.most} queries of yours are under way; wait for their answers.`, OPEN_RETRY_SECONDS),
     });
+    const refuseBulk = () => new CodedError('overloaded', 'Too many exports and streams read the log.');
+    const bulk = new Turns({ ...BULK, refuse: refuseBulk });
+    const bulkOfUser = new Turns({ ...BULK, most: BULK.mostOfUser, refuse: refuseBulk });
     const frames = new KeyedBuckets(perUser, 2 * perUser, MAX_KEYS);
 
     /** Connections beyond the limit of their address that are kept for a moment, to be told so. */
@@ -212,6 +224,7 @@ export default fp(
         throw tooMany(`Too many queries; ask again in ${resetSeconds} s.`, resetSeconds);
       },
       readInTurn: (userId, work) => reads.run(userId, work),
+      readBulk: (userId, work) => bulkOfUser.run(userId, () => bulk.run(ALL, work)),
       openStream: ({ principal }, { raw }) => {
         const userId = principal?.userId ?? '';
         if (!streams.hasRoom(userId)) {

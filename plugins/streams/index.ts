@@ -10,7 +10,6 @@ import { type Position, startOf } from '../../src/core/event-stream.ts';
 import type { Draft } from '../../src/core/events.ts';
 import { checkInterval, type Filter } from '../../src/core/filter.ts';
 import { compileFilter } from '../../src/core/search/matcher.ts';
-import { Turns } from '../../src/core/turns.ts';
 import { addressOf } from '../addresses.ts';
 import type { Principal } from '../auth/index.ts';
 import { Feed } from './feed.ts';
@@ -23,12 +22,6 @@ const EXPIRY_MS = 1_000;
 /** How often tokens are verified again. One that is found good is then known for 10 s. */
 const RECHECK_MS = 5_000;
 const PAGE = 500;
-/**
- * Pages that are read at a time by all who catch up, so that some connections are left to those who ask. Who waits longer
- * than this is ended, and comes back.
- */
-const READS = { most: 2, maxWaiting: 1_000, waitMs: 60_000 };
-const CATCHING_UP = 'catching up';
 const NOTHING: Page = { events: [], hasMore: true };
 /** How long the end of the server waits for the ends of streams to be recorded. */
 const DRAIN_MS = 2_000;
@@ -89,10 +82,6 @@ export default fp(
     const entries = new Set<Entry>();
     /** What has to be over before the server may stop: openings, and the records of ends. */
     const unfinished = new Set<Promise<void>>();
-    const turns = new Turns({
-      ...READS,
-      refuse: () => new CodedError('overloaded', 'Too many streams catch up.'),
-    });
     let tooSlow = 0;
     let draining = false;
 
@@ -123,7 +112,7 @@ export default fp(
         matcher: compileFilter(asked.filter),
         feed,
         readPage: (range) =>
-          turns.run(CATCHING_UP, async () =>
+          limits.readBulk(principal.userId, async () =>
             // Who has gone while they waited is not read for.
             reader.isOver ? NOTHING : read(listEvents(database.read, asked.filter, range, 'asc', PAGE)),
           ),

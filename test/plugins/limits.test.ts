@@ -3,6 +3,7 @@ import { test } from 'tap';
 import { sendProblem, toCodedError } from '../../plugins/errors.ts';
 import { build, problemIn } from '../support/app.ts';
 import { until } from '../support/client.ts';
+import { openStream } from '../support/event-stream.ts';
 import { proxy } from '../support/proxy.ts';
 import { makeSlow, readSlowly } from '../support/slow-log.ts';
 
@@ -189,4 +190,62 @@ test('a read that would wait too long is refused, on whatever route', async (t) 
     [200, 200],
   );
   t.equal((await server.get('/audit?user_id=alice', alice)).status, 200);
+});
+
+test('whatever one user has under way, exports and streams included, another one’s page is answered meanwhile', async (t) => {
+  const server = await build(t);
+  await makeSlow(server, 0.8);
+  const alice = await bearer(server.token('alice', 'audit:read'));
+  const busy = () => {
+    const { open, idle } = server.app.database.pools().read;
+    return open - idle;
+  };
+  let answered = 0;
+  const count = <T>(answer: T): T => {
+    answered += 1;
+    return answer;
+  };
+  const follow = () => openStream(t, server, 'user_id=slow&from=-1h', { user: 'alice' });
+  const streams = await Promise.all([follow(), follow()]);
+  const exports = [1, 2].map(() => server.get('/audit/export?user_id=slow', alice).then(count));
+  const pages = [1, 2, 3].map(() => readSlowly(server, 'alice').then(count));
+  await until('as much is under way as one user may have', () => busy() === 3);
+  const bob = await server.get('/audit?user_id=bob', await bearer(server.token('bob', 'audit:read')));
+  t.equal(bob.status, 200);
+  t.equal(answered, 0, 'another one is answered before');
+  let most = 0;
+  await until('all are answered', () => {
+    most = Math.max(most, busy());
+    return answered === 5;
+  });
+  t.equal(most, 3);
+  for (const { status } of await Promise.all([...exports, ...pages])) t.equal(status, 200);
+  for (const answer of await Promise.all(exports)) t.match(await answer.text(), '"end":true');
+  for (const stream of streams) t.match(await stream.next('audit'), { data: { user_id: 'slow' } });
+});
+
+test('exports and streams of any number of users read two pages at a time', async (t) => {
+  const server = await build(t);
+  await makeSlow(server, 0.4);
+  const busy = () => {
+    const { open, idle } = server.app.database.pools().read;
+    return open - idle;
+  };
+  const users = ['alice', 'bob', 'carol'];
+  const exports = users.map(async (user) =>
+    server.get('/audit/export?user_id=slow', await bearer(server.token(user, 'audit:read'))),
+  );
+  const streams = await Promise.all(
+    users.map((user) => openStream(t, server, 'user_id=slow&from=-1h', { user })),
+  );
+  // From when the first have had their page: what is asked before a stream or export begins is over by then.
+  await until('one has its page', () => streams.some(({ events }) => events.length === 1));
+  let most = 0;
+  const watch = setInterval(() => {
+    most = Math.max(most, busy());
+  }, 5);
+  await until('all have their page', () => streams.every(({ events }) => events.length === 1));
+  for (const answer of await Promise.all(exports)) t.match(await answer.text(), '"end":true');
+  clearInterval(watch);
+  t.equal(most, 2);
 });

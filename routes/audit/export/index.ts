@@ -24,7 +24,7 @@ type Entry = { run: ExportRun; request: FastifyRequest; userId: string };
 
 /** How long a client may take nothing before its export is ended. */
 const STALL_MS = 60_000;
-/** Exports at a time of one user, and of all together: of the four connections that read, one is left to others. */
+/** Exports at a time of one user, and of all together: each holds a page, of some 4 MiB. What they read, `limits` bounds. */
 const MAX_OF_USER = 2;
 const MAX_OF_ALL = 3;
 /** What is said to who comes beyond, in seconds: nobody knows how long an export takes. */
@@ -62,7 +62,7 @@ const fileName = ({ from, to }: SeqRange, format: ExportFormat): string =>
 /** The log as a file, of any length, in constant memory. */
 export default fp(
   async function exportRoutes(fastify: FastifyInstance) {
-    const { audit, auth, database, moderation } = fastify;
+    const { audit, auth, database, limits, moderation } = fastify;
     const onRequest = [auth.requireScope('audit:read'), admit];
 
     fastify.addHook('onSend', async (_request, reply) => {
@@ -159,12 +159,21 @@ export default fp(
       entries.add(entry);
       void run.ended.then(() => entries.delete(entry));
 
-      const state = await read(readLogState(database.read, filter));
+      const state = await limits.readInTurn(userId, () => read(readLogState(database.read, filter)));
       checkInterval(state.from, state.to);
       const range = wholeRange(state);
 
       // Before anything is sent, so that what cannot be read at all is refused in so many words.
-      const pages = exportPages(database.read, filter, state, range);
+      const pages = exportPages(
+        {
+          db: database.read,
+          inTurn: (work) => limits.readBulk(userId, work),
+          isOver: () => run.isOver,
+        },
+        filter,
+        state,
+        range,
+      );
       const first = await pages.next();
       run.check();
       const writer = new ExportWriter(format);
@@ -239,7 +248,7 @@ export default fp(
   },
   {
     name: 'export-routes',
-    dependencies: ['addresses', 'auth', 'database', 'audit', 'moderation', 'validation'],
+    dependencies: ['addresses', 'auth', 'database', 'audit', 'moderation', 'limits', 'validation'],
     encapsulate: true,
   },
 );

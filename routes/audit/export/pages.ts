@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Db } from '../../../db/client.ts';
-import { type LogState, listEvents, readLogState, type SeqRange } from '../../../db/events.ts';
+import { type LogState, listEvents, type Page, readLogState, type SeqRange } from '../../../db/events.ts';
 import { read } from '../../../db/read.ts';
 import { CodedError } from '../../../src/core/errors.ts';
 import { walk } from '../../../src/core/export-walk.ts';
@@ -13,14 +13,23 @@ const PAGE_EVENTS = 1_000;
 const ATTEMPTS = 5;
 const RETRY_MS = 1_000;
 
+/** What pages are read from, and for. */
+export type Source = {
+  db: Db;
+  /** Does the work when it is its turn to read. @throws CodedError */
+  inTurn: <T>(work: () => Promise<T>) => Promise<T>;
+  /** Whether nobody waits for pages any more. */
+  isOver: () => boolean;
+};
+
 /** Tries again for a while: all connections may be taken, or Postgres be started anew. */
-async function patiently<T>(work: () => Promise<T>): Promise<T> {
+async function patiently<T>(work: () => Promise<T>, isOver: () => boolean): Promise<T> {
   for (let attempt = 1; ; attempt += 1) {
     try {
       return await work();
     } catch (error) {
       const isPassing = error instanceof CodedError && error.code === 'audit_unavailable';
-      if (!isPassing || attempt === ATTEMPTS) throw error;
+      if (!isPassing || attempt === ATTEMPTS || isOver()) throw error;
       await delay(RETRY_MS, undefined, { ref: false });
     }
   }
@@ -44,19 +53,22 @@ function checkSame(begun: LogState, now: LogState, from: number): void {
  * @param begun the log when the range was made
  * @throws CodedError `audit_unavailable`, `too_slow`, `expired`
  */
-export const exportPages = (
-  db: Db,
+export function exportPages(
+  { db, inTurn, isOver }: Source,
   filter: Filter,
   begun: LogState,
   range: SeqRange,
-): AsyncGenerator<AuditEvent[], void> =>
-  walk(
+): AsyncGenerator<AuditEvent[], void> {
+  const readPage = async (part: SeqRange): Promise<Page> => {
+    // Who has gone while they waited is not read for.
+    if (isOver()) throw new CodedError('audit_unavailable', 'The export is over.');
+    const page = await read(listEvents(db, filter, part, 'asc', PAGE_EVENTS));
+    checkSame(begun, await read(readLogState(db)), part.from);
+    return page;
+  };
+  return walk(
     range,
-    async (part) => {
-      const page = await patiently(() => read(listEvents(db, filter, part, 'asc', PAGE_EVENTS)));
-      const now = await patiently(() => read(readLogState(db)));
-      checkSame(begun, now, part.from);
-      return page;
-    },
+    (part) => patiently(() => inTurn(() => readPage(part)), isOver),
     performance.now.bind(performance),
   );
+}

@@ -55,6 +55,10 @@ export class ExportRun {
     });
   }
 
+  get isOver(): boolean {
+    return this.#outcome !== undefined;
+  }
+
   /** Ends it before its time. */
   stop(outcome: ExportOutcome): void {
     if (this.#outcome !== undefined) return;
