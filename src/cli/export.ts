@@ -1,5 +1,5 @@
-import { createWriteStream, existsSync } from 'node:fs';
-import { rename, rm } from 'node:fs/promises';
+import { createWriteStream, existsSync, rmSync } from 'node:fs';
+import { rename } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
 import { type Command, Option } from 'commander';
 import { type ExportFormat, exportFormats } from '../core/actions.ts';
@@ -45,8 +45,9 @@ async function passToFile(
 ): Promise<ExportVerdict> {
   const part = `${output}.part`;
   try {
-    // For its owner alone, whoever could read the one before: it holds what people said.
-    await rm(part, { force: true });
+    // For its owner alone, whoever could read the one before: it holds what people said. Without a turn between, in which
+    // a connection that breaks would take along what has come.
+    rmSync(part, { force: true });
     const verdict = await pass(response, format, createWriteStream(part, { mode: 0o600 }), signal);
     if (verdict.ok) await rename(part, output);
     return verdict;
