@@ -1,12 +1,14 @@
 import { sql } from 'kysely';
 import type { Filter } from '../src/core/filter.ts';
 import type { AuditEvent } from '../src/core/schemas.ts';
+import type { Order, Range } from '../src/core/search/ranges.ts';
 import type { Instant } from '../src/core/timestamps.ts';
 import type { Db } from './client.ts';
-import { findSeqs, isIndexed, type Order, type SeqRange } from './search.ts';
+import { findSeqs, isIndexed } from './search.ts';
 import { utc } from './sql.ts';
 
-export type { SeqRange } from './search.ts';
+/** A range of seq. */
+export type SeqRange = Range;
 
 const MIB = 1024 * 1024;
 /** A page ends early, never empty, when its messages and details weigh more than this. */

@@ -1,49 +1,19 @@
-import { type RawBuilder, sql } from 'kysely';
-import { CodedError } from '../src/core/errors.ts';
+import { sql } from 'kysely';
 import type { Filter } from '../src/core/filter.ts';
 import { patternOf } from '../src/core/search/case-folding.ts';
-import { GRANULE_SIZE, gramRows } from '../src/core/search/grams.ts';
-import { BLOCK_SIZE, Offsets } from '../src/core/search/offsets.ts';
-import { type Alternatives, type Question, questionOf } from '../src/core/search/terms.ts';
+import { BLOCK_SIZE } from '../src/core/search/offsets.ts';
+import { type Order, part, type Range, rest } from '../src/core/search/ranges.ts';
+import { questionOf } from '../src/core/search/terms.ts';
+import { findCandidates } from './candidates.ts';
 import type { Db } from './client.ts';
+import { Deadline } from './deadline.ts';
+import { oneOf } from './sql.ts';
 
-export type Order = 'asc' | 'desc';
-
-/** A range of seq: `from` inclusive, `to` exclusive. */
-export type SeqRange = { from: number; to: number };
-
-/** Events of one block that may match: exactly those that do, unless the filter has a `q`. */
-export type Candidates = { block: number; offsets: Offsets };
-
-/** How many blocks are looked at first; each further look takes four times as many. */
-const FIRST_BLOCKS = 8;
-const MOST_BLOCKS = 256;
 /** How many events that are not indexed yet are read at a time. */
 const SCAN_STEP = 4_096;
 /** How many messages are read first to see whether they hold a text; each further look takes twice as many. */
 const FIRST_TEXTS = 1_024;
 const MOST_TEXTS = 16_384;
-/** As long as a read may take in all, in milliseconds; each of its statements has a bound of its own. */
-const MAX_READ_MS = 5_000;
-
-/** Bounds the time that a read takes by all its statements. */
-export class Deadline {
-  readonly #end: number;
-
-  constructor(ms: number = MAX_READ_MS) {
-    this.#end = performance.now() + ms;
-  }
-
-  get isOver(): boolean {
-    return performance.now() >= this.#end;
-  }
-
-  /** @throws CodedError `too_slow` when the time is up */
-  check(): void {
-    if (!this.isOver) return;
-    throw new CodedError('too_slow', 'This query takes too long; narrow it by time, room or user.');
-  }
-}
 
 /** Whether the index can tell some events from others by this filter; else every event of the interval matches. */
 export const isIndexed = (filter: Filter): boolean =>
@@ -56,10 +26,7 @@ async function readIndexedTo(db: Db): Promise<number> {
 }
 
 /** A range in two: what is indexed, and what is newer. Either may be empty. */
-export async function splitRange(
-  db: Db,
-  { from, to }: SeqRange,
-): Promise<{ indexed: SeqRange; newest: SeqRange }> {
+export async function splitRange(db: Db, { from, to }: Range): Promise<{ indexed: Range; newest: Range }> {
   const middle = Math.min(Math.max(from, await readIndexedTo(db)), Math.max(from, to));
   return { indexed: { from, to: middle }, newest: { from: middle, to } };
 }
@@ -73,7 +40,7 @@ export async function splitRange(
 export async function findSeqs(
   db: Db,
   filter: Filter,
-  range: SeqRange,
+  range: Range,
   order: Order,
   most: number,
 ): Promise<number[]> {
@@ -99,7 +66,7 @@ export async function findSeqs(
 export async function* scan(
   db: Db,
   filter: Filter,
-  range: SeqRange,
+  range: Range,
   order: Order,
   most: number,
   deadline: Deadline,
@@ -124,7 +91,7 @@ export async function* scan(
 export async function* lookUp(
   db: Db,
   filter: Filter,
-  range: SeqRange,
+  range: Range,
   order: Order,
   most: number,
   deadline: Deadline,
@@ -204,151 +171,4 @@ export function matching(db: Db, filter: Filter) {
     if (value !== undefined) query = query.where(name, '=', value);
   }
   return q === undefined ? query : query.where(contains(q));
-}
-
-/**
- * The candidates in an indexed range, block by block in the order asked. It reads on as it is asked to go on.
- *
- * @param range wholly indexed
- * @throws CodedError `too_slow`
- */
-export async function* findCandidates(
-  db: Db,
-  filter: Filter,
-  range: SeqRange,
-  order: Order,
-  deadline: Deadline,
-): AsyncGenerator<Candidates> {
-  const question = questionOf(filter);
-  const grams = filter.q === undefined ? [] : gramRows(filter.q);
-  let left = {
-    from: Math.floor(range.from / BLOCK_SIZE),
-    to: Math.ceil(range.to / BLOCK_SIZE),
-  };
-  for (let most = FIRST_BLOCKS; left.from < left.to; most = Math.min(4 * most, MOST_BLOCKS)) {
-    deadline.check();
-    // Of the rows of bits each block has some: how many blocks are looked at is bounded by their range.
-    const look = grams.length > 0 ? part(left, order, most) : left;
-    const hits = await readHits(db, question, grams, look, order, most);
-    for (const hit of hits) {
-      const from = range.from - hit.block * BLOCK_SIZE;
-      const to = range.to - hit.block * BLOCK_SIZE;
-      if (from > 0 || to < BLOCK_SIZE) hit.offsets.keep(Offsets.range(from, to));
-      if (hit.offsets.count > 0) yield hit;
-    }
-    left = hits.length < most ? rest(left, look, order) : after(left, hits.at(-1)?.block ?? 0, order);
-  }
-}
-
-type Blocks = { from: number; to: number };
-
-/** The first part of a range, in the order asked. */
-const part = ({ from, to }: Blocks, order: Order, count: number): Blocks =>
-  order === 'asc' ? { from, to: Math.min(to, from + count) } : { from: Math.max(from, to - count), to };
-
-/** What remains of a range when its first part was looked at. */
-const rest = ({ from, to }: Blocks, looked: Blocks, order: Order): Blocks =>
-  order === 'asc' ? { from: looked.to, to } : { from, to: looked.from };
-
-const after = ({ from, to }: Blocks, block: number, order: Order): Blocks =>
-  order === 'asc' ? { from: block + 1, to } : { from, to: block };
-
-/** The first blocks that have some of each of the alternatives, at most so many, with what they have. */
-async function readHits(
-  db: Db,
-  { all, actions, rooms }: Question,
-  grams: ReturnType<typeof gramRows>,
-  { from, to }: Blocks,
-  order: Order,
-  most: number,
-): Promise<Candidates[]> {
-  const within = sql`block >= ${from}::integer and block < ${to}::integer`;
-  // Where some did it in the block, and some were in the room.
-  const masked = [sql`true`];
-  if (actions !== undefined) masked.push(sql`(actions & ${actions}::bigint) <> 0`);
-  if (rooms !== undefined) masked.push(sql`(rooms & ${rooms}::bigint) <> 0`);
-  const meeting = sql`${within} and ${sql.join(masked, sql` and `)}`;
-  const sources = all.map((each) => sql`(${blocksOf(each, meeting)})`);
-  if (grams.length > 0) sources.push(sql`(${granulesOf(grams, within)})`);
-  const [first = sql``, ...others] = sources;
-  const joined = others.map((source, n) => sql`join ${source} as s${sql.raw(String(n + 1))} using (block)`);
-  const granules = grams.length > 0 ? sql`granules` : sql`null::text`;
-  const lists = all.map(
-    (each, n) => sql`
-      select p.block, ${n}::integer as alternative, p.list, null::text as granules
-      from hit h join public.audit_posting p on p.block = h.block and ${isOneOf(each)}`,
-  );
-  const { rows } = await sql<{
-    block: number;
-    alternative: number | null;
-    list: Buffer | null;
-    granules: string | null;
-  }>`
-    with hit as materialized (
-      select block, ${granules} as granules from ${first} as s0 ${sql.join(joined, sql` `)}
-      order by block ${sql.raw(order)} limit ${most}
-    )
-    select block, null::integer as alternative, null::bytea as list, granules from hit
-    ${sql.join(
-      lists.map((list) => sql`union all ${list}`),
-      sql` `,
-    )}`.execute(db);
-
-  const hits = new Map<number, { granules: string | null; sets: Offsets[] }>();
-  for (const { block, alternative, granules } of rows) {
-    if (alternative === null) hits.set(block, { granules, sets: all.map(() => new Offsets()) });
-  }
-  for (const { block, alternative, list } of rows) {
-    if (alternative !== null && list !== null) hits.get(block)?.sets[alternative]?.addList(list);
-  }
-  const direction = order === 'asc' ? 1 : -1;
-  return [...hits]
-    .sort(([a], [b]) => direction * (a - b))
-    .map(([block, { granules, sets }]) => ({ block, offsets: meet(sets, granules) }));
-}
-
-/** What all of the sets have in common, and the granules as well where there are some. */
-function meet(sets: readonly Offsets[], granules: string | null): Offsets {
-  const all = granules === null ? Offsets.all() : ofGranules(granules);
-  for (const set of sets) all.keep(set);
-  return all;
-}
-
-function ofGranules(bits: string): Offsets {
-  const offsets = new Offsets();
-  for (let at = bits.indexOf('1'); at !== -1; at = bits.indexOf('1', at + 1)) {
-    for (let n = 0; n < GRANULE_SIZE; n += 1) offsets.add(at * GRANULE_SIZE + n);
-  }
-  return offsets;
-}
-
-/** The condition that a posting list is one of these. */
-function isOneOf(alternatives: Alternatives): RawBuilder<unknown> {
-  const conditions = alternatives.map(
-    ({ field, values }) => sql`(field = ${field}::smallint and value = ${oneOf(values)})`,
-  );
-  return sql`(${sql.join(conditions, sql` or `)})`;
-}
-
-/** One value compares directly, so that the primary key gives the order as well. */
-const oneOf = (values: readonly string[]) =>
-  values.length === 1 ? sql<string>`${values[0]}` : sql<string>`any(${values}::text[])`;
-
-function blocksOf(alternatives: Alternatives, within: RawBuilder<unknown>): RawBuilder<unknown> {
-  const single = alternatives.length === 1 && alternatives[0]?.values.length === 1;
-  const distinct = single ? sql`` : sql`distinct`;
-  return sql`select ${distinct} block from public.audit_posting where ${isOneOf(alternatives)} and ${within}`;
-}
-
-/** The blocks where some granule has all of the bits set, and these granules as text of 0 and 1. */
-function granulesOf(grams: ReturnType<typeof gramRows>, within: RawBuilder<unknown>): RawBuilder<unknown> {
-  const parts = grams.map(({ part }) => part);
-  const firsts = grams.map(({ firstBit }) => firstBit + 1);
-  return sql`
-    select block, bit_and(substring(g.bits from r.first for 128))::text as granules
-    from unnest(${parts}::smallint[], ${firsts}::integer[]) as r (part, first)
-      join public.audit_gram g on g.part = r.part
-    where ${within}
-    group by block
-    having bit_and(substring(g.bits from r.first for 128)) <> repeat('0', 128)::bit(128)`;
 }

@@ -1,19 +1,12 @@
 import { sql } from 'kysely';
 import type { Filter } from '../src/core/filter.ts';
 import { BLOCK_SIZE } from '../src/core/search/offsets.ts';
+import type { Range } from '../src/core/search/ranges.ts';
 import { fields } from '../src/core/search/terms.ts';
+import { type Candidates, findCandidates } from './candidates.ts';
 import type { Db } from './client.ts';
-import {
-  type Candidates,
-  Deadline,
-  findCandidates,
-  isIndexed,
-  lookUp,
-  matching,
-  type SeqRange,
-  scan,
-  splitRange,
-} from './search.ts';
+import { Deadline } from './deadline.ts';
+import { isIndexed, lookUp, matching, scan, splitRange } from './search.ts';
 import { utc } from './sql.ts';
 
 /** As long as counting goes on, in milliseconds; then it says that it is not complete. */
@@ -36,7 +29,7 @@ export type Grouping = 'action' | 'user_id' | 'room';
 export type Interval = { from: string; to: string };
 
 /** Where a range begins and ends in time, where no interval was asked: from its first event to the database’s now. */
-export async function intervalOf(db: Db, range: SeqRange, asked: Partial<Interval>): Promise<Interval> {
+export async function intervalOf(db: Db, range: Range, asked: Partial<Interval>): Promise<Interval> {
   const { rows } = await sql<{ first: string | null; now: string }>`
     select
       (select ${utc(sql.ref('timestamp'))} from public.audit_batch
@@ -53,7 +46,7 @@ const min = (one: string, other: string): string => (one < other ? one : other);
 export async function countByTime(
   db: Db,
   filter: Filter,
-  range: SeqRange,
+  range: Range,
   interval: Interval,
   buckets: number,
 ): Promise<Counts<TimeBucket>> {
@@ -125,7 +118,7 @@ function bucketOf(ends: readonly number[], seq: number): number {
 /** The ends of the parts of an interval, and the first seq at or after each. */
 async function readEdges(
   db: Db,
-  range: SeqRange,
+  range: Range,
   { from, to }: Interval,
   buckets: number,
 ): Promise<{ at: string; seq: number }[]> {
@@ -145,7 +138,7 @@ async function readEdges(
 export async function countByValue(
   db: Db,
   filter: Filter,
-  range: SeqRange,
+  range: Range,
   grouping: Grouping,
   most: number,
 ): Promise<Counts<ValueCount>> {
@@ -180,7 +173,7 @@ const toCounts = (rows: readonly CountRow[]): ValueCount[] =>
   rows.map(({ value, count }) => ({ value, count: Number(count) }));
 
 /** Of all events in a range: whole blocks as the index has them counted, the rest one by one. */
-async function countAll(db: Db, range: SeqRange, grouping: Grouping, most: number): Promise<ValueCount[]> {
+async function countAll(db: Db, range: Range, grouping: Grouping, most: number): Promise<ValueCount[]> {
   const { indexed } = await splitRange(db, range);
   const from = Math.ceil(indexed.from / BLOCK_SIZE);
   const to = Math.max(from, Math.floor(indexed.to / BLOCK_SIZE));
@@ -202,7 +195,7 @@ async function countAll(db: Db, range: SeqRange, grouping: Grouping, most: numbe
 async function countPart(
   db: Db,
   filter: Filter,
-  { from, to }: SeqRange,
+  { from, to }: Range,
   grouping: Grouping,
 ): Promise<ValueCount[]> {
   if (from >= to) return [];
@@ -220,7 +213,7 @@ async function countPart(
 async function* countFound(
   db: Db,
   filter: Filter,
-  range: SeqRange,
+  range: Range,
   grouping: Grouping,
   deadline: Deadline,
 ): AsyncGenerator<ValueCount[]> {
@@ -239,7 +232,7 @@ async function* countFound(
 async function* countLists(
   db: Db,
   filter: Filter,
-  range: SeqRange,
+  range: Range,
   grouping: Grouping,
   deadline: Deadline,
 ): AsyncGenerator<ValueCount[]> {

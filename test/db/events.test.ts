@@ -10,8 +10,8 @@ import {
   readLogState,
   readNextSeq,
   roomMessages,
+  type SeqRange,
 } from '../../db/events.ts';
-import type { SeqRange } from '../../db/search.ts';
 import { actionNames } from '../../src/core/actions.ts';
 import { type PendingEvent, placeEvent } from '../../src/core/events.ts';
 import type { Filter } from '../../src/core/filter.ts';
