@@ -4,6 +4,15 @@ COPY package.json package-lock.json .npmrc ./
 # Optional are only the embedded Postgres and a Node of npm's; the image has its own Node, and needs DATABASE_URL.
 RUN npm ci --omit=dev --omit=optional
 
+FROM node:24-slim AS pages
+WORKDIR /app
+COPY package.json package-lock.json .npmrc ./
+# What builds the pages has its binaries among the optional packages.
+RUN npm ci --ignore-scripts
+COPY src ./src
+COPY web ./web
+RUN npm run build
+
 FROM node:24-slim
 ENV NODE_ENV=production
 # Reachable from outside the container, and so refused by the server for as long as no JWT_SECRET is set.
@@ -15,6 +24,7 @@ COPY src ./src
 COPY plugins ./plugins
 COPY routes ./routes
 COPY db ./db
+COPY --from=pages /app/web/dist ./web/dist
 USER node
 EXPOSE 3000
 STOPSIGNAL SIGTERM

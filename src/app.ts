@@ -28,6 +28,7 @@ import auditStreamRoutes from '../routes/audit/stream.ts';
 import healthRoutes from '../routes/health.ts';
 import metricsRoutes from '../routes/metrics.ts';
 import moderationRoutes from '../routes/moderation/index.ts';
+import pageRoutes from '../routes/pages.ts';
 import sessionRoutes from '../routes/sessions.ts';
 import ticketRoutes from '../routes/ticket.ts';
 import type { Config } from './config.ts';
@@ -152,6 +153,7 @@ async function registerAll(
   await app.register(sessionRoutes);
   await app.register(ticketRoutes);
   await app.register(moderationRoutes);
+  await app.register(pageRoutes, { development });
   await app.register(healthRoutes);
   await app.register(metrics, { version });
   await app.register(metricsRoutes, { host: config.host, port: config.metricsPort });

@@ -13,13 +13,16 @@ export function addressOf(app: FastifyInstance, host: string): string {
 /** Development mode: what to paste to chat, to read the log, and to look around. */
 export async function developmentBanner(app: FastifyInstance, address: string): Promise<string> {
   const token = await app.auth.issueToken('auditor', ['audit:read'], LIFETIME);
+  const admin = await app.auth.issueToken('admin', ['audit:read', 'admin'], LIFETIME);
   return `
 Development mode: no key is configured, so only this machine can connect, and anybody on it as anybody.
 
-  Chat (type a line, press Enter):
+  Chat, in a browser or here (type a line, press Enter):
+    ${address}/
     npx wscat -c "${address.replace(/^http/, 'ws')}/ws?user=alice"
 
-  Read the audit log (the token is good for ${LIFETIME}):
+  Read the audit log, in a browser or here (the tokens are good for ${LIFETIME}):
+    ${address}/console#token=${admin}
     curl -s "${address}/audit?limit=10" -H "Authorization: Bearer ${token}"
 
   API documentation:

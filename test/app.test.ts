@@ -29,6 +29,7 @@ const OURS = [
   'session-routes',
   'ticket-routes',
   'moderation-routes',
+  'page-routes',
   'health-routes',
   'metrics',
   'metrics-routes',

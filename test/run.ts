@@ -2,12 +2,14 @@ import { spawn } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { build } from 'vite';
 import { createClient } from '../db/client.ts';
 import { type EmbeddedPostgres, startEmbedded } from '../db/embedded/index.ts';
 import { migrate } from '../db/migrate.ts';
 import { databaseUrl, query, TEMPLATE } from './support/postgres.ts';
 
-// npm test [-- tap's options and files]: all test files share one real Postgres, each with databases of its own.
+// npm test [-- tap's options and files]: all test files share one real Postgres, each with databases of its own, and the
+// pages as they are now.
 
 /** A Postgres for the tests: that of TEST_DATABASE_URL (a superuser's), or a throw-away one of our own. */
 async function startPostgres(): Promise<EmbeddedPostgres> {
@@ -41,6 +43,7 @@ function runTap(url: string): Promise<number> {
   return new Promise((resolve) => child.on('exit', (code) => resolve(code ?? 1)));
 }
 
+await build({ configFile: join(import.meta.dirname, '../web/vite.config.ts'), logLevel: 'warn' });
 const postgres = await startPostgres();
 try {
   await makeTemplate(postgres.url);

@@ -21,6 +21,18 @@ export const DOCS_POLICY = policy({
   'connect-src': ["'self'"],
 });
 
+/** The policy of our own pages: files of this server, and its API. */
+export const PAGE_POLICY = policy({
+  ...NOTHING,
+  'script-src': ["'self'"],
+  'style-src': ["'self'"],
+  'img-src': ["'self'"],
+  'connect-src': ["'self'"],
+  // No text becomes markup or script, whatever a library would do with it.
+  'require-trusted-types-for': ["'script'"],
+  'trusted-types': [],
+});
+
 /** Whoever opens an answer as a page gets one that may do nothing; a real page brings a policy of its own. */
 const plain = {
   'content-security-policy': policy(NOTHING),
