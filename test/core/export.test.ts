@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { test } from 'tap';
-import { csvColumns, ExportWriter } from '../../src/core/export.ts';
+import { ExportWriter } from '../../src/core/export.ts';
+import { csvColumns } from '../../src/core/export-lines.ts';
 import { AuditEvent } from '../../src/core/schemas.ts';
 import { parseCsv } from '../support/csv.ts';
 import { eventAt, eventsBetween } from '../support/log.ts';

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { connect as connectTcp, type Socket } from 'node:net';
 import { type Test, test } from 'tap';
 import type { Draft } from '../../src/core/events.ts';
-import { csvColumns } from '../../src/core/export.ts';
+import { csvColumns } from '../../src/core/export-lines.ts';
 import type { AuditEvent } from '../../src/core/schemas.ts';
 import { build, problemIn, SECRET, type TestApp } from '../support/app.ts';
 import { until } from '../support/client.ts';
