@@ -40,6 +40,8 @@ export function Dialog({
   useEffect(() => {
     const dialog = ref.current;
     if (dialog === null) return;
+    // Where nothing else asks for the focus, it is on the dialog itself, and no button looks chosen.
+    dialog.autofocus = dialog.querySelector('[autofocus]') === null;
     const beside = kind === 'drawer' && !matchMedia(NARROW).matches;
     if (beside) dialog.show();
     else dialog.showModal();
@@ -63,6 +65,7 @@ export function Dialog({
     <dialog
       ref={ref}
       class={`dialog ${kind}`}
+      tabIndex={-1}
       aria-labelledby={titleId}
       onCancel={(event) => {
         event.preventDefault();

@@ -1,5 +1,6 @@
-import { useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import type { AuditEvent } from '../../../src/core/schemas.ts';
+import { Text } from '../../shared/text.tsx';
 import { type Clock, relativeWords } from '../../shared/time.ts';
 import { useLoad } from '../../shared/use-load.ts';
 import { type Around, loadAround, whoseAround } from './around.ts';
@@ -76,7 +77,7 @@ function AroundIt({ event, clock, onOpen }: Omit<EventBodyProps, 'onFilter'>) {
       ) : (
         <button type="button" disabled={isLoading} onClick={() => (isWanted ? again() : setWanted(true))}>
           {isLoading ? 'Reading …' : 'What '}
-          {!isLoading && <bdi>{userId}</bdi>}
+          {!isLoading && <Text of={userId} />}
           {!isLoading && ' did before and after'}
         </button>
       )}
@@ -92,6 +93,9 @@ function AroundIt({ event, clock, onOpen }: Omit<EventBodyProps, 'onFilter'>) {
 type AroundListProps = Around & Omit<EventBodyProps, 'onFilter'>;
 
 function AroundList({ before, after, event, clock, onOpen }: AroundListProps) {
+  // The button that asked for it is gone; the keyboard goes on here.
+  const current = useRef<HTMLButtonElement>(null);
+  useEffect(() => current.current?.focus({ preventScroll: true }), []);
   return (
     <ol class="around">
       {before.length === 0 && <li class="faint">Nothing before it.</li>}
@@ -100,6 +104,7 @@ function AroundList({ before, after, event, clock, onOpen }: AroundListProps) {
           <button
             type="button"
             class="quiet"
+            ref={one.seq === event.seq ? current : null}
             aria-current={one.seq === event.seq ? 'true' : undefined}
             onClick={() => onOpen(one.seq)}
           >
@@ -107,7 +112,7 @@ function AroundList({ before, after, event, clock, onOpen }: AroundListProps) {
               {clock.read(one.timestamp).time}
             </time>
             <span class="mono">{one.action}</span>
-            <bdi class="said">{(one.message ?? one.room ?? '').slice(0, 120)}</bdi>
+            <Text class="said" of={(one.message ?? one.room ?? '').slice(0, 120)} />
           </button>
         </li>
       ))}
@@ -122,7 +127,11 @@ function Raw({ event }: { event: AuditEvent }) {
   return (
     <details class="raw" onToggle={({ currentTarget }) => setOpen(currentTarget.open)}>
       <summary>JSON</summary>
-      {isOpen && <pre class="mono">{JSON.stringify(event, null, 2)}</pre>}
+      {isOpen && (
+        <pre class="mono">
+          <Text of={JSON.stringify(event, null, 2)} />
+        </pre>
+      )}
     </details>
   );
 }

@@ -1,6 +1,7 @@
 import type { ComponentChildren } from 'preact';
 import type { AuditEvent } from '../../../src/core/schemas.ts';
 import { Icon } from '../../shared/icons.tsx';
+import { Text } from '../../shared/text.tsx';
 import type { Clock } from '../../shared/time.ts';
 import type { Filter } from '../filter.ts';
 
@@ -22,7 +23,7 @@ function Field({ name, value, filters, onFilter, children }: FieldProps) {
     <>
       <dt>{name}</dt>
       <dd>
-        <bdi class="mono value">{value}</bdi>
+        <Text class="mono value" of={value} />
         {filters.map((filter) => {
           const [parameter = ''] = Object.keys(filter);
           return (
@@ -84,7 +85,7 @@ function Time({ name, text, clock }: { name: string; text: string; clock: Clock 
 }
 
 export const Times = ({ event, clock }: { event: AuditEvent; clock: Clock }) => (
-  <dl class="fields">
+  <dl class="fields times">
     <Time name="timestamp" text={event.timestamp} clock={clock} />
     <Time name="occurred_at" text={event.occurred_at} clock={clock} />
   </dl>
@@ -101,7 +102,7 @@ function Detail({ value, clock }: { value: unknown; clock: Clock }) {
         {clock.full(value)}
       </time>
     ) : (
-      <span class="said">{value === '' ? '“”' : value}</span>
+      <Text class="said" of={value === '' ? '“”' : value} />
     );
   }
   if (typeof value !== 'object') return <span class="mono">{String(value)}</span>;

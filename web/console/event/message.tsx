@@ -1,4 +1,5 @@
 import { useState } from 'preact/hooks';
+import { Text } from '../../shared/text.tsx';
 
 /** As much of a message as is shown unasked, in UTF-16 units. */
 const SHORT = 1_200;
@@ -20,7 +21,7 @@ export function Message({ text }: { text: string }) {
   return (
     <div class="message">
       <blockquote class="said" dir="auto">
-        {isWhole ? text : beginning}
+        <Text of={isWhole ? text : beginning} />
         {isCut && !isWhole && '…'}
       </blockquote>
       {isCut && (

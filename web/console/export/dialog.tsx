@@ -1,5 +1,5 @@
 import { useEffect, useId, useRef, useState } from 'preact/hooks';
-import { type ExportFormat, exportFormats } from '../../../src/core/actions.ts';
+import type { ExportFormat } from '../../../src/core/actions.ts';
 import type { Trailer } from '../../../src/core/export-lines.ts';
 import type { Stats } from '../../../src/core/schemas.ts';
 import { addressOf, call, callJson, ProblemError, type Query } from '../../shared/api.ts';
@@ -7,6 +7,7 @@ import { Copy } from '../../shared/copy.tsx';
 import { curlOf } from '../../shared/curl.ts';
 import { Dialog } from '../../shared/dialog.tsx';
 import { Icon } from '../../shared/icons.tsx';
+import { Text } from '../../shared/text.tsx';
 import { useLoad } from '../../shared/use-load.ts';
 import type { Filter } from '../filter.ts';
 import './dialog.css';
@@ -98,14 +99,18 @@ export function ExportDialog({ filter, onClose }: ExportDialogProps) {
     <Dialog title="Export" onClose={onClose} footer={footer} closable={!isRunning}>
       <div class="export">
         <Holds filter={filter} />
-        <p role="status">
-          {count.error !== undefined
-            ? `How many events it will hold is not known: ${(count.error as Error).message}`
-            : expected === undefined
-              ? 'Counting …'
-              : `${isAtLeast ? 'At least ' : ''}${counted(expected)}, all that match up to now, and not only those in the list.`}
-        </p>
-        <Formats format={format} isFixed={isRunning || state.is === 'done'} onChange={setFormat} />
+        {state.is !== 'done' && (
+          <>
+            <p role="status">
+              {count.error !== undefined
+                ? `How many events it will hold is not known: ${(count.error as Error).message}`
+                : expected === undefined
+                  ? 'Counting …'
+                  : `${isAtLeast ? 'At least ' : ''}${counted(expected)}, all that match up to now, and not only those in the list.`}
+            </p>
+            <Formats format={format} isFixed={isRunning} onChange={setFormat} />
+          </>
+        )}
         {isRunning && <Running progress={state.progress} expected={isAtLeast ? undefined : expected} />}
         {state.is === 'done' && <Done result={state.result} format={format} />}
         {state.is === 'failed' && <Failed error={state.error} />}
@@ -131,7 +136,7 @@ function Holds({ filter }: { filter: Filter }) {
           {[value].flat().map((one, index) => (
             <>
               {index > 0 && <span class="faint"> or </span>}
-              <bdi class="mono">{String(one)}</bdi>
+              <Text class="mono" of={String(one)} />
             </>
           ))}
         </li>
@@ -147,7 +152,7 @@ function Formats({ format, isFixed, onChange }: FormatsProps) {
   return (
     <fieldset disabled={isFixed}>
       <legend class="unseen">Format</legend>
-      {exportFormats.map((one) => (
+      {(Object.keys(kinds) as ExportFormat[]).map((one) => (
         <label key={one}>
           <input type="radio" name={name} checked={one === format} onChange={() => onChange(one)} />
           <span>

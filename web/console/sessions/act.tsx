@@ -2,6 +2,7 @@ import { useId, useState } from 'preact/hooks';
 import type { ChatSession } from '../../../src/core/schemas.ts';
 import { type Call, callJson } from '../../shared/api.ts';
 import { Dialog } from '../../shared/dialog.tsx';
+import { Text } from '../../shared/text.tsx';
 import type { Clock } from '../../shared/time.ts';
 import { type BanEndChoice, banEnd, banEnds } from './ban-end.ts';
 
@@ -30,7 +31,7 @@ const title = { kick: 'End a session', ban: 'Ban a user', lift: 'Lift a ban' } a
 const verb = { kick: 'End the session', ban: 'Ban', lift: 'Lift the ban' } as const;
 
 function Effect({ act }: { act: Act }) {
-  const name = <bdi>{userOf(act)}</bdi>;
+  const name = <Text of={userOf(act) ?? ''} />;
   switch (act.is) {
     case 'kick':
       return <p>This session of {name} ends at once, and says nothing more. They may connect again.</p>;
@@ -108,6 +109,7 @@ export function ActDialog({ act, clock, onClose, onDone }: ActDialogProps) {
             user_id
             <input
               type="text"
+              autofocus
               required
               autocomplete="off"
               spellcheck={false}
@@ -119,6 +121,7 @@ export function ActDialog({ act, clock, onClose, onDone }: ActDialogProps) {
         <label>
           Reason
           <textarea
+            autofocus={act.is !== 'ban' || act.userId !== undefined}
             required
             rows={2}
             maxLength={MAX_REASON}

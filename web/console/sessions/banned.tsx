@@ -1,6 +1,7 @@
 import { useEffect } from 'preact/hooks';
 import type { Ban } from '../../../src/core/bans.ts';
 import { Icon } from '../../shared/icons.tsx';
+import { Text } from '../../shared/text.tsx';
 import { relativeWords } from '../../shared/time.ts';
 import { usePages } from '../../shared/use-pages.ts';
 import type { ListProps } from './connected.tsx';
@@ -42,9 +43,11 @@ export function Banned({ clock, isAdmin, done, onAct, onOpen }: ListProps) {
             {pages.rows.map((ban) => (
               <tr key={ban.user_id}>
                 <th scope="row">
-                  <bdi>{ban.user_id}</bdi>
+                  <Text of={ban.user_id} />
                 </th>
-                <td class="said">{ban.reason}</td>
+                <td>
+                  <Text class="said" of={ban.reason} />
+                </td>
                 <td>
                   {ban.until === null ? (
                     'it is lifted'
@@ -55,7 +58,7 @@ export function Banned({ clock, isAdmin, done, onAct, onOpen }: ListProps) {
                   )}
                 </td>
                 <td>
-                  <bdi>{ban.banned_by ?? 'the server'}</bdi>{' '}
+                  <Text of={ban.banned_by ?? 'the server'} />{' '}
                   <button
                     type="button"
                     class="quiet seq"

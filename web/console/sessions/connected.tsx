@@ -1,6 +1,7 @@
 import { useState } from 'preact/hooks';
 import type { ChatSession } from '../../../src/core/schemas.ts';
 import { Icon } from '../../shared/icons.tsx';
+import { Text } from '../../shared/text.tsx';
 import { type Clock, relativeWords } from '../../shared/time.ts';
 import { usePages } from '../../shared/use-pages.ts';
 import type { Act, Done } from './act.tsx';
@@ -73,7 +74,7 @@ export function Connected({ clock, isAdmin, done, onAct, onOpen }: ListProps) {
             {pages.rows.map((session) => (
               <tr key={session.session_id}>
                 <th scope="row">
-                  <bdi>{session.user_id}</bdi>
+                  <Text of={session.user_id} />
                 </th>
                 <td>
                   <button
@@ -88,7 +89,7 @@ export function Connected({ clock, isAdmin, done, onAct, onOpen }: ListProps) {
                 <td class="rooms">
                   {session.rooms.length === 0 && <span class="faint">none</span>}
                   {session.rooms.map((room) => (
-                    <bdi key={room}>{room}</bdi>
+                    <Text key={room} of={room} />
                   ))}
                 </td>
                 <td class="mono faint">

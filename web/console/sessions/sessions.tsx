@@ -1,5 +1,6 @@
 import { useMemo, useState } from 'preact/hooks';
 import { Dialog } from '../../shared/dialog.tsx';
+import { Text } from '../../shared/text.tsx';
 import { Clock, timeZoneOf, type Zone } from '../../shared/time.ts';
 import { identity } from '../../shared/token.ts';
 import { type Act, ActDialog, type Done } from './act.tsx';
@@ -51,7 +52,7 @@ export function Sessions({ zone, onClose, onOpen }: SessionsProps) {
         <div role="status">
           {last !== undefined && (
             <p class="notice done">
-              {outcome[last.act.is]} <bdi>{last.userId}</bdi> {ended[last.act.is]}. On record as{' '}
+              {outcome[last.act.is]} <Text of={last.userId} /> {ended[last.act.is]}. On record as{' '}
               <button type="button" class="quiet seq mono" onClick={() => onOpen(last.seq)}>
                 #{last.seq}
               </button>

@@ -1,5 +1,6 @@
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { Icon } from '../../shared/icons.tsx';
+import { Text } from '../../shared/text.tsx';
 import { Clock, relativeWords, timeZoneOf, type Zone } from '../../shared/time.ts';
 import { identity, signOut } from '../../shared/token.ts';
 import './expiry.css';
@@ -70,14 +71,14 @@ export function Expiry({ zone, onExpired }: ExpiryProps) {
     >
       <summary class={isSoon ? 'warn' : undefined} title={`Signed in as ${who.userId}`}>
         <Icon name={isSoon ? 'warn' : 'user'} />
-        <bdi>{who.userId}</bdi>
+        <Text of={who.userId} />
         <span role="status">{isSoon && (isOver ? 'expired' : `expires ${relativeWords(until, now)}`)}</span>
       </summary>
       <div>
         <dl>
           <dt>Signed in as</dt>
           <dd>
-            <bdi>{who.userId}</bdi>
+            <Text of={who.userId} />
           </dd>
           <dt>Rights</dt>
           <dd class="mono">{[...who.scopes].join(' ') || 'none'}</dd>
