@@ -17,9 +17,6 @@ export type Surroundings = {
 /** What a command that was sent is about, until it is answered. */
 type Command = { type: 'join' | 'leave' | 'message' | 'trial'; room: string };
 
-/** What came of something that was sent on trial. */
-export type Trial = { ok: boolean; words: string };
-
 /** The server answers every command within 5 s, and be it that it does not know. */
 const ANSWER_MS = 12_000;
 const RETRY_MS = 5_000;
@@ -37,8 +34,8 @@ export class Conversation {
   current: string | undefined;
   /** Whether anybody is looking at all. */
   isSeen = true;
-  /** What became of the latest trial; undefined before the first answer. */
-  trial: Trial | undefined;
+  /** How the latest trial was answered; undefined before that. */
+  trial: string | undefined;
   readonly #world: Surroundings;
   /** By label; empty without a connection. */
   #commands = new Map<string, Command>();
@@ -111,7 +108,7 @@ export class Conversation {
     this.#world.onChange();
   }
 
-  /** Sends a text as it is, whatever it may be; it should hold a label of `nextRef`. */
+  /** Sends a text as it is, whatever it may be; it should hold the label that it is given. */
   try(text: (ref: string) => string): void {
     if (this.#session === undefined) return;
     const ref = this.#ref();
@@ -195,7 +192,7 @@ export class Conversation {
     // Its outcome will be told under the same label.
     if (code !== 'outcome_unknown') this.#commands.delete(ref);
     const room = this.rooms.get(command.room);
-    if (command.type === 'trial') this.trial = { ok: false, words: `${code}: ${message}` };
+    if (command.type === 'trial') this.trial = `${code}: ${message}`;
     else if (command.type === 'message') {
       room?.update(
         ref,
