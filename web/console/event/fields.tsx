@@ -93,6 +93,9 @@ export const Times = ({ event, clock }: { event: AuditEvent; clock: Clock }) => 
 
 const LOG_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/;
 
+/** What is a name or a code rather than a sentence. */
+const WORD = /^[\w./:*-]+$/;
+
 /** A value of an action's details. */
 function Detail({ value, clock }: { value: unknown; clock: Clock }) {
   if (value === null) return <span class="faint">none</span>;
@@ -102,7 +105,7 @@ function Detail({ value, clock }: { value: unknown; clock: Clock }) {
         {clock.full(value)}
       </time>
     ) : (
-      <Text class="said" of={value === '' ? '“”' : value} />
+      <Text class={WORD.test(value) ? 'mono' : 'said'} of={value === '' ? '“”' : value} />
     );
   }
   if (typeof value !== 'object') return <span class="mono">{String(value)}</span>;
