@@ -17,7 +17,7 @@ export type EventDrawerProps = {
   event?: AuditEvent | undefined;
   zone: Zone;
   onClose: () => void;
-  /** Wants a filter of these values instead. */
+  /** Wants only events of this value. */
   onFilter: OnFilter;
   /** Wants another event. */
   onOpen: (seq: number) => void;
