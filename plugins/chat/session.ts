@@ -10,15 +10,14 @@ import {
   type Receipt,
 } from '../../src/core/errors.ts';
 import type { Draft } from '../../src/core/events.ts';
-import {
-  type ClientFrame,
-  FrameError,
-  frameBytes,
-  type JoinFrame,
-  type LeaveFrame,
-  type MessageFrame,
-  type ServerFrame,
-} from '../../src/core/frames.ts';
+import type {
+  ClientFrame,
+  JoinFrame,
+  LeaveFrame,
+  MessageFrame,
+  ServerFrame,
+} from '../../src/core/frame-schemas.ts';
+import { FrameError, frameBytes } from '../../src/core/frames.ts';
 import type { AuditEvent } from '../../src/core/schemas.ts';
 import type { Audit } from '../audit/index.ts';
 import type { Principal } from '../auth/index.ts';
