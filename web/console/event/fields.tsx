@@ -2,15 +2,17 @@ import type { AuditEvent } from '../../../src/core/schemas.ts';
 import { Icon } from '../../shared/icons.tsx';
 import { Text } from '../../shared/text.tsx';
 import type { Clock } from '../../shared/time.ts';
-import type { ChipName } from '../filter.ts';
+import type { Filter } from '../filter.ts';
 
-export type OnFilter = (name: ChipName, value: string) => void;
+/** What a field of an event can be filtered by. */
+type FieldFilter = Exclude<keyof Filter, 'from' | 'to' | 'q'>;
+export type OnFilter = (name: FieldFilter, value: string) => void;
 
 type FieldProps = {
   name: string;
   value: string;
   /** What filters by it; the first is the plain one. */
-  filters: readonly ChipName[];
+  filters: readonly FieldFilter[];
   onFilter: OnFilter;
 };
 
@@ -38,7 +40,7 @@ const Field = ({ name, value, filters, onFilter }: FieldProps) => (
 );
 
 /** The fields that can be filtered by, and how. */
-const filtersOf: readonly (readonly [keyof AuditEvent, ...ChipName[]])[] = [
+const filtersOf: readonly (readonly [keyof AuditEvent, ...FieldFilter[]])[] = [
   ['action', 'action'],
   ['user_id', 'user_id', 'involves'],
   ['target_user_id', 'target_user_id', 'involves'],
