@@ -1,8 +1,16 @@
 import { render } from 'preact';
 import '../shared/base.css';
-import { identity, takeToken } from '../shared/token.ts';
+import { followTheme } from '../shared/theme.ts';
+import { takeToken } from '../shared/token.ts';
+import './console.css';
+import { Console } from './console.tsx';
+import { followView } from './log.ts';
+import { followAddress } from './view.ts';
 
+followTheme();
 takeToken();
+followAddress();
+followView();
 
 const page = document.getElementById('page');
-if (page !== null) render(<p>{identity.value?.userId ?? 'nobody'}</p>, page);
+if (page !== null) render(<Console />, page);

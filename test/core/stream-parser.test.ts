@@ -1,5 +1,5 @@
 import { test } from 'tap';
-import { StreamParser } from '../../src/cli/event-stream.ts';
+import { StreamParser } from '../../src/core/stream-parser.ts';
 
 const parse = (text: string, pieceBytes = 10_000) => {
   const parser = new StreamParser();

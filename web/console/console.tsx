@@ -1,0 +1,177 @@
+import { useEffect } from 'preact/hooks';
+import { addressOf, ProblemError, type Query } from '../shared/api.ts';
+import { Copy } from '../shared/copy.tsx';
+import { curlOf } from '../shared/curl.ts';
+import { Icon } from '../shared/icons.tsx';
+import { ThemeSwitch } from '../shared/theme-switch.tsx';
+import { timeZoneOf } from '../shared/time.ts';
+import { identity } from '../shared/token.ts';
+import { FilterBar } from './chips/bar.tsx';
+import { EventDrawer } from './event/drawer.tsx';
+import { ExportDialog } from './export/dialog.tsx';
+import { FacetColumn } from './facets/facets.tsx';
+import { type Filter, withValues } from './filter.ts';
+import { Help } from './help.tsx';
+import { totalOf } from './histogram/buckets.ts';
+import { HistogramView } from './histogram/histogram.tsx';
+import { followKeys } from './keys.ts';
+import { List, neighbour, shownEvents, step } from './list/list.tsx';
+import { LiveSwitch } from './live/status.tsx';
+import { histogram, look, problem } from './log.ts';
+import { Sessions } from './sessions/sessions.tsx';
+import { Expiry } from './sign-in/expiry.tsx';
+import { SignIn, type SignInReason } from './sign-in/sign-in.tsx';
+import { change, linkTo, view } from './view.ts';
+
+/** Why a token is asked for; undefined: there is one that will do. */
+function signInReason(): SignInReason | undefined {
+  const who = identity.value;
+  const error = problem.value;
+  if (who === undefined) return { is: 'none' };
+  if (error instanceof ProblemError && error.status === 401) {
+    return who.expiresAt <= Date.now() ? { is: 'expired' } : { is: 'refused', detail: error.message };
+  }
+  if (who.scopes.has('audit:read')) return undefined;
+  return { is: 'refused', detail: 'it does not allow to read the log; that takes the scope audit:read.' };
+}
+
+const curl = (): string => {
+  const { filter, live } = view.value;
+  const { from: _, to: __, ...lasting } = filter;
+  return live
+    ? curlOf(addressOf('/audit/stream', lasting as Query), '-sSN')
+    : curlOf(addressOf('/audit', filter as Query));
+};
+
+export function Console() {
+  useEffect(followKeys, []);
+  const { zone, panel, event } = view.value;
+  const reason = signInReason();
+  const close = () => change({ panel: undefined });
+  return (
+    <div class={event !== undefined && reason === undefined ? 'console beside' : 'console'}>
+      <header class="top">
+        <h1>Audit log</h1>
+        {reason === undefined && <Tools />}
+        <ThemeSwitch />
+        <Expiry zone={zone} onExpired={() => void look()} />
+      </header>
+      {reason !== undefined ? (
+        <main class="gate">
+          <SignIn
+            reason={reason}
+            onSignedIn={() => {
+              problem.value = undefined;
+            }}
+          />
+        </main>
+      ) : (
+        <>
+          <FilterBar />
+          <main class="main">
+            <FacetColumn />
+            <div class="content">
+              <Total />
+              <HistogramView />
+              <List />
+            </div>
+          </main>
+          {panel === 'export' && <ExportDialog filter={view.value.filter} onClose={close} />}
+          {panel === 'sessions' && (
+            <Sessions
+              zone={zone}
+              onClose={close}
+              onOpen={(seq) => change({ panel: undefined, event: seq })}
+            />
+          )}
+          {panel === 'help' && <Help onClose={close} />}
+          {event !== undefined && <Opened seq={event} />}
+        </>
+      )}
+    </div>
+  );
+}
+
+function Tools() {
+  const { zone } = view.value;
+  return (
+    <>
+      <LiveSwitch />
+      <span class="grow" />
+      <button
+        type="button"
+        class="quiet"
+        title="Times here, or in UTC (z)"
+        onClick={() => change({ zone: zone === 'utc' ? 'local' : 'utc' }, 'replace')}
+      >
+        <span class="unseen">Times in </span>
+        {zone === 'utc' ? 'UTC' : timeZoneOf('local')}
+      </button>
+      <Copy plain label="Copy link" icon="link" text={() => linkTo()} />
+      <Copy label="curl" icon="copy" text={curl} />
+      <button type="button" title="Export all that match (e)" onClick={() => change({ panel: 'export' })}>
+        <Icon name="download" /> Export
+      </button>
+      <button type="button" title="Who is connected (s)" onClick={() => change({ panel: 'sessions' })}>
+        <Icon name="user" /> Sessions
+      </button>
+      <button
+        type="button"
+        class="quiet square"
+        aria-label="Keys"
+        title="Keys (?)"
+        onClick={() => change({ panel: 'help' })}
+      >
+        ?
+      </button>
+    </>
+  );
+}
+
+/** How many match, told also to those who do not see the histogram. */
+function Total() {
+  const shown = histogram.value;
+  const total = shown === undefined ? undefined : totalOf(shown);
+  return (
+    <p class="total" role="status">
+      {total === undefined
+        ? '…'
+        : `${shown?.isComplete === false ? 'at least ' : ''}${total.toLocaleString('en')} event${total === 1 ? '' : 's'}`}
+      {shown?.refused.some((count) => count > 0) && (
+        <span class="legend faint">
+          <span class="swatch" /> refused
+        </span>
+      )}
+    </p>
+  );
+}
+
+function Opened({ seq }: { seq: number }) {
+  const { zone, filter } = view.value;
+  const events = shownEvents();
+  const narrow = (wanted: Filter) => {
+    let next = filter;
+    for (const [name, value] of Object.entries(wanted)) {
+      next = withValues(
+        next,
+        name as keyof Filter as 'room',
+        Array.isArray(value) ? (value as string[]) : [value as string],
+      );
+    }
+    change({ filter: next });
+  };
+  return (
+    <EventDrawer
+      seq={seq}
+      event={events.find((one) => one.seq === seq)}
+      zone={zone}
+      onClose={() => change({ event: undefined })}
+      onFilter={narrow}
+      onOpen={(other) => change({ event: other })}
+      onStep={step}
+      hasAbove={events.some((one) => one.seq === seq) && neighbour(seq, -1) !== undefined}
+      hasBelow={neighbour(seq, 1) !== undefined}
+      linkTo={(other) => linkTo({ event: other })}
+    />
+  );
+}
