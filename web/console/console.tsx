@@ -10,7 +10,7 @@ import { FilterBar } from './chips/bar.tsx';
 import { EventDrawer } from './event/drawer.tsx';
 import { ExportDialog } from './export/dialog.tsx';
 import { FacetColumn } from './facets/facets.tsx';
-import { type Filter, withValues } from './filter.ts';
+import { withValues } from './filter.ts';
 import { Help } from './help.tsx';
 import { totalOf } from './histogram/buckets.ts';
 import { HistogramView } from './histogram/histogram.tsx';
@@ -107,7 +107,7 @@ function Tools() {
         <span class="unseen">Times in </span>
         {zone === 'utc' ? 'UTC' : timeZoneOf('local')}
       </button>
-      <Copy plain label="Copy link" icon="link" text={() => linkTo()} />
+      <Copy short="" label="Copy link" icon="link" text={() => linkTo()} />
       <Copy label="curl" icon="copy" text={curl} />
       <button type="button" title="Export all that match (e)" onClick={() => change({ panel: 'export' })}>
         <Icon name="download" /> <span class="brief">Export</span>
@@ -149,24 +149,13 @@ function Total() {
 function Opened({ seq }: { seq: number }) {
   const { zone, filter } = view.value;
   const events = shownEvents();
-  const narrow = (wanted: Filter) => {
-    let next = filter;
-    for (const [name, value] of Object.entries(wanted)) {
-      next = withValues(
-        next,
-        name as keyof Filter as 'room',
-        Array.isArray(value) ? (value as string[]) : [value as string],
-      );
-    }
-    change({ filter: next });
-  };
   return (
     <EventDrawer
       seq={seq}
       event={events.find((one) => one.seq === seq)}
       zone={zone}
       onClose={() => change({ event: undefined })}
-      onFilter={narrow}
+      onFilter={(name, value) => change({ filter: withValues(filter, name, [value]) })}
       onOpen={(other) => change({ event: other })}
       onStep={step}
       hasAbove={events.some((one) => one.seq === seq) && neighbour(seq, -1) !== undefined}

@@ -11,12 +11,12 @@ export type CopyProps = {
   /** What it is called: `Copy link`. */
   label: string;
   icon?: IconName;
-  /** Whether the label is seen, or only told. */
-  plain?: boolean;
+  /** What is seen of the label, where less is enough; an empty text: only the icon. */
+  short?: string;
 };
 
 /** Copies a text, and says so. Where the page may not, the text is shown, selected, to be copied by hand. */
-export function Copy({ text, label, icon = 'copy', plain = false }: CopyProps) {
+export function Copy({ text, label, icon = 'copy', short = label }: CopyProps) {
   const [copied, setCopied] = useState(false);
   const [byHand, setByHand] = useState<string>();
   const area = useRef<HTMLTextAreaElement>(null);
@@ -40,18 +40,17 @@ export function Copy({ text, label, icon = 'copy', plain = false }: CopyProps) {
     }
   }
 
-  const said = copied ? 'Copied' : label;
   return (
     <span class="copy">
       <button
         type="button"
-        class={plain ? 'quiet square' : undefined}
+        class={short === '' ? 'quiet square' : undefined}
         onClick={copy}
         title={label}
-        aria-label={plain ? said : undefined}
+        aria-label={copied ? 'Copied' : label}
       >
         <Icon name={copied ? 'check' : icon} />
-        {!plain && said}
+        {short !== '' && (copied ? 'Copied' : short)}
       </button>
       <span class="unseen" role="status">
         {copied && 'Copied'}

@@ -40,11 +40,11 @@ export function Dialog({
   useEffect(() => {
     const dialog = ref.current;
     if (dialog === null) return;
-    // Where nothing else asks for the focus, it is on the dialog itself, and no button looks chosen.
-    dialog.autofocus = dialog.querySelector('[autofocus]') === null;
     const beside = kind === 'drawer' && !matchMedia(NARROW).matches;
     if (beside) dialog.show();
     else dialog.showModal();
+    // Where nothing asks for the focus, it is on the dialog itself, and no button looks chosen.
+    if (dialog.querySelector('[autofocus]') === null) dialog.focus();
 
     // The browser itself answers Esc for modal dialogs alone.
     const onKey = (event: KeyboardEvent) => {

@@ -17,7 +17,7 @@ export type EventDrawerProps = {
   event?: AuditEvent | undefined;
   zone: Zone;
   onClose: () => void;
-  /** Wants a filter of these values instead. */
+  /** Wants only events of this value. */
   onFilter: OnFilter;
   /** Wants another event. */
   onOpen: (seq: number) => void;
@@ -64,9 +64,12 @@ export function EventDrawer(props: EventDrawerProps) {
   );
   const footer = (
     <>
-      <Copy label="Copy link" icon="link" text={() => linkTo(seq)} />
-      <Copy label="Copy as curl" text={() => curlOf(addressOf(path))} />
-      {event !== undefined && <Copy label="Copy JSON" text={() => JSON.stringify(event, null, 2)} />}
+      <span class="faint">Copy</span>
+      <Copy label="Copy link" short="link" icon="link" text={() => linkTo(seq)} />
+      <Copy label="Copy as curl" short="curl" text={() => curlOf(addressOf(path))} />
+      {event !== undefined && (
+        <Copy label="Copy JSON" short="JSON" text={() => JSON.stringify(event, null, 2)} />
+      )}
     </>
   );
   return (
@@ -100,14 +103,12 @@ function Missing({ seq, error, onAgain }: { seq: number; error: unknown; onAgain
         ? `There is no #${seq} in this log: it does not go that far.`
         : (error as Error).message;
   return (
-    <div class={`notice ${code === 'expired' ? 'warn' : 'bad'}`} role="alert">
+    <div class={`notice missing ${code === 'expired' ? 'warn' : 'bad'}`} role="alert">
       <p>{words}</p>
       {code !== 'expired' && (
-        <p>
-          <button type="button" onClick={onAgain}>
-            <Icon name="refresh" /> Look again
-          </button>
-        </p>
+        <button type="button" onClick={onAgain}>
+          <Icon name="refresh" /> Look again
+        </button>
       )}
     </div>
   );

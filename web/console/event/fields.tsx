@@ -1,71 +1,65 @@
-import type { ComponentChildren } from 'preact';
 import type { AuditEvent } from '../../../src/core/schemas.ts';
 import { Icon } from '../../shared/icons.tsx';
 import { Text } from '../../shared/text.tsx';
 import type { Clock } from '../../shared/time.ts';
 import type { Filter } from '../filter.ts';
 
-export type OnFilter = (filter: Filter) => void;
+/** What a field of an event can be filtered by. */
+type FieldFilter = Exclude<keyof Filter, 'from' | 'to' | 'q'>;
+export type OnFilter = (name: FieldFilter, value: string) => void;
 
 type FieldProps = {
   name: string;
-  value: string | null;
-  onFilter: OnFilter;
+  value: string;
   /** What filters by it; the first is the plain one. */
-  filters: readonly Filter[];
-  children?: ComponentChildren;
+  filters: readonly FieldFilter[];
+  onFilter: OnFilter;
 };
 
 /** A field with its value, and a button for each way to filter by it. */
-function Field({ name, value, filters, onFilter, children }: FieldProps) {
-  if (value === null) return null;
-  return (
-    <>
-      <dt>{name}</dt>
-      <dd>
-        <Text class="mono value" of={value} />
-        {filters.map((filter) => {
-          const [parameter = ''] = Object.keys(filter);
-          return (
-            <button
-              key={parameter}
-              type="button"
-              class="quiet by"
-              aria-label={`Filter by ${parameter} ${value}`}
-              title={`Only ${parameter} = ${value}`}
-              onClick={() => onFilter(filter)}
-            >
-              <Icon name="filter" />
-              {parameter !== name && parameter}
-            </button>
-          );
-        })}
-        {children}
-      </dd>
-    </>
-  );
-}
+const Field = ({ name, value, filters, onFilter }: FieldProps) => (
+  <>
+    <dt>{name}</dt>
+    <dd>
+      <Text class="mono value" of={value} />
+      {filters.map((filter) => (
+        <button
+          key={filter}
+          type="button"
+          class="quiet by"
+          aria-label={`Filter by ${filter} ${value}`}
+          title={`Only ${filter}:${value}`}
+          onClick={() => onFilter(filter, value)}
+        >
+          <Icon name="filter" />
+          {filter !== name && filter}
+        </button>
+      ))}
+    </dd>
+  </>
+);
+
+/** The fields that can be filtered by, and how. */
+const filtersOf: readonly (readonly [keyof AuditEvent, ...FieldFilter[]])[] = [
+  ['action', 'action'],
+  ['user_id', 'user_id', 'involves'],
+  ['target_user_id', 'target_user_id', 'involves'],
+  ['room', 'room'],
+  ['session_id', 'session_id'],
+  ['ip', 'ip'],
+  ['instance'],
+];
 
 /** Who, what, where: what can be filtered by. */
-export function Fields({ event, onFilter }: { event: AuditEvent; onFilter: OnFilter }) {
-  const { action, user_id, target_user_id, room, session_id, ip, instance } = event;
-  const field = (name: string, value: string | null, ...filters: Filter[]) => (
-    <Field name={name} value={value} filters={filters} onFilter={onFilter} />
-  );
-  const involving = (user: string | null): Filter[] => (user === null ? [] : [{ involves: user }]);
-  return (
-    <dl class="fields">
-      {field('action', action, { action: [action] })}
-      {user_id !== null && field('user_id', user_id, { user_id: [user_id] }, ...involving(user_id))}
-      {target_user_id !== null &&
-        field('target_user_id', target_user_id, { target_user_id }, ...involving(target_user_id))}
-      {room !== null && field('room', room, { room })}
-      {session_id !== null && field('session_id', session_id, { session_id })}
-      {ip !== null && field('ip', ip, { ip })}
-      {field('instance', instance)}
-    </dl>
-  );
-}
+export const Fields = ({ event, onFilter }: { event: AuditEvent; onFilter: OnFilter }) => (
+  <dl class="fields">
+    {filtersOf.map(([name, ...filters]) => {
+      const value = event[name];
+      if (typeof value !== 'string') return null;
+      return <Field key={name} name={name} value={value} filters={filters} onFilter={onFilter} />;
+    })}
+  </dl>
+);
 
 /** A time in the zone that was chosen, and in UTC where that is another. */
 function Time({ name, text, clock }: { name: string; text: string; clock: Clock }) {
@@ -93,6 +87,9 @@ export const Times = ({ event, clock }: { event: AuditEvent; clock: Clock }) => 
 
 const LOG_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/;
 
+/** What is a name or a code rather than a sentence. */
+const WORD = /^[\w./:*-]+$/;
+
 /** A value of an action's details. */
 function Detail({ value, clock }: { value: unknown; clock: Clock }) {
   if (value === null) return <span class="faint">none</span>;
@@ -102,7 +99,7 @@ function Detail({ value, clock }: { value: unknown; clock: Clock }) {
         {clock.full(value)}
       </time>
     ) : (
-      <Text class="said" of={value === '' ? '“”' : value} />
+      <Text class={WORD.test(value) ? 'mono' : 'said'} of={value === '' ? '“”' : value} />
     );
   }
   if (typeof value !== 'object') return <span class="mono">{String(value)}</span>;

@@ -203,14 +203,14 @@ function Done({ result, format }: { result: Trailer & { bytes: number }; format:
         SHA-256 of all but the last line, as the server counted it:
         <span class="line">
           <code class="mono">{sha256}</code>
-          <Copy plain label="Copy SHA-256" text={sha256} />
+          <Copy short="" label="Copy SHA-256" text={sha256} />
         </span>
       </p>
       <p>
         To check the file, now or years from now:
         <span class="line">
           <code class="mono">{check}</code>
-          <Copy plain label="Copy command" text={check} />
+          <Copy short="" label="Copy command" text={check} />
         </span>
       </p>
     </div>

@@ -48,7 +48,7 @@ export function Banned({ clock, isAdmin, done, onAct, onOpen }: ListProps) {
                 <td>
                   <Text class="said" of={ban.reason} />
                 </td>
-                <td>
+                <td data-label="until">
                   {ban.until === null ? (
                     'it is lifted'
                   ) : (
@@ -57,7 +57,7 @@ export function Banned({ clock, isAdmin, done, onAct, onOpen }: ListProps) {
                     </time>
                   )}
                 </td>
-                <td>
+                <td data-label="by">
                   <Text of={ban.banned_by ?? 'the server'} />{' '}
                   <button
                     type="button"

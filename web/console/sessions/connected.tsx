@@ -76,7 +76,7 @@ export function Connected({ clock, isAdmin, done, onAct, onOpen }: ListProps) {
                 <th scope="row">
                   <Text of={session.user_id} />
                 </th>
-                <td>
+                <td data-label="connected">
                   <button
                     type="button"
                     class="quiet seq"
@@ -86,7 +86,7 @@ export function Connected({ clock, isAdmin, done, onAct, onOpen }: ListProps) {
                     {relativeWords(session.connected_at, now)}
                   </button>
                 </td>
-                <td class="rooms">
+                <td class="rooms" data-label="in">
                   {session.rooms.length === 0 && <span class="faint">none</span>}
                   {session.rooms.map((room) => (
                     <Text key={room} of={room} />

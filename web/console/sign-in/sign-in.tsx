@@ -84,7 +84,7 @@ export function SignIn({ reason, onSignedIn }: SignInProps) {
         </p>
         <div class="command">
           <code class="mono">{COMMAND}</code>
-          <Copy plain label="Copy command" text={COMMAND} />
+          <Copy short="" label="Copy command" text={COMMAND} />
         </div>
         <p>
           In development mode the server prints a link to this page with a token in it when it starts. It is
