@@ -1,5 +1,6 @@
 import { Component } from 'preact';
 import { useState } from 'preact/hooks';
+import { ConsoleLink } from './console-link.tsx';
 import type { Line, Outgoing, Room } from './room.ts';
 import { conversation } from './session.ts';
 import { beginningOf } from './text.ts';
@@ -34,9 +35,9 @@ function Seq({ seq, own, mayRead }: SeqProps) {
   );
   if (!mayRead) return <span class="seq">{words}</span>;
   return (
-    <a class="seq" href={`./console#seq=${seq}`} target="_blank" rel="noopener opener">
+    <ConsoleLink class="seq" look={{ seq: `${seq}` }}>
       {words}
-    </a>
+    </ConsoleLink>
   );
 }
 

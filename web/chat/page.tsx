@@ -3,6 +3,7 @@ import { ThemeSwitch } from '../shared/theme-switch.tsx';
 import { identity } from '../shared/token.ts';
 import { Banner } from './banner.tsx';
 import { Composer } from './composer.tsx';
+import { ConsoleLink } from './console-link.tsx';
 import { Log } from './log.tsx';
 import { RoomHead, Rooms } from './rooms.tsx';
 import { changes, connectionState, conversation, signOut, speaker } from './session.ts';
@@ -46,9 +47,7 @@ const Header = () => (
     </h1>
     <Who />
     <nav aria-label="Elsewhere">
-      <a href="./console" target="_blank" rel="noopener opener">
-        Audit log
-      </a>
+      <ConsoleLink>Audit log</ConsoleLink>
       <a href="./docs" target="_blank" rel="noreferrer">
         API
       </a>
@@ -63,6 +62,7 @@ const Header = () => (
 );
 
 function Room() {
+  changes.value;
   const { rooms, current } = conversation.value ?? {};
   const room = current === undefined ? undefined : rooms?.get(current);
   if (room === undefined) {

@@ -65,20 +65,23 @@ export function Rooms() {
 }
 
 /** What stands above the messages of a room. */
-export const RoomHead = ({ room }: { room: Room }) => (
-  <>
-    <div class="room-head">
-      <h2 title={room.name}>
-        <bdi>{room.name}</bdi>
-      </h2>
-      <button type="button" class="quiet" onClick={() => conversation.value?.leave(room.name)}>
-        Leave
-      </button>
-    </div>
-    {room.trouble !== undefined && (
-      <p class="notice bad" role="status">
-        {room.trouble}
-      </p>
-    )}
-  </>
-);
+export function RoomHead({ room: { name, trouble } }: { room: Room }) {
+  changes.value;
+  return (
+    <>
+      <div class="room-head">
+        <h2 title={name}>
+          <bdi>{name}</bdi>
+        </h2>
+        <button type="button" class="quiet" onClick={() => conversation.value?.leave(name)}>
+          Leave
+        </button>
+      </div>
+      {trouble !== undefined && (
+        <p class="notice bad" role="status">
+          {trouble}
+        </p>
+      )}
+    </>
+  );
+}

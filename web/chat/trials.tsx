@@ -1,4 +1,5 @@
 import type { ComponentChildren } from 'preact';
+import { ConsoleLink } from './console-link.tsx';
 import { changes, connectionState, conversation, disconnect, mayRead, nameWillDo } from './session.ts';
 
 const SPOKEN = 50;
@@ -15,20 +16,13 @@ type TrialProps = { label: string; action: string; onClick: () => void; children
 
 function Trial({ label, action, onClick, children }: TrialProps) {
   const { userId = '' } = conversation.value ?? {};
-  const fragment = new URLSearchParams({ action, user_id: userId });
   return (
     <li>
       <button type="button" disabled={connectionState.value.at !== 'open'} onClick={onClick}>
         {label}
       </button>
       <p class="faint">
-        {mayRead.value ? (
-          <a href={`./console#${fragment}`} target="_blank" rel="noopener opener">
-            {action}
-          </a>
-        ) : (
-          action
-        )}
+        {mayRead.value ? <ConsoleLink look={{ action, user_id: userId }}>{action}</ConsoleLink> : action}
         {children}
       </p>
     </li>
