@@ -12,9 +12,17 @@ function speakMuch(): void {
   for (let n = 1; n <= SPOKEN; n += 1) conversation.value?.say(current, `${n} of ${SPOKEN}`);
 }
 
-type TrialProps = { label: string; action: string; onClick: () => void; children: ComponentChildren };
+type TrialProps = {
+  label: string;
+  /** What the log calls it. */
+  action: string;
+  onClick: () => void;
+  /** What the server said. */
+  answer?: string | undefined;
+  children: ComponentChildren;
+};
 
-function Trial({ label, action, onClick, children }: TrialProps) {
+function Trial({ label, action, onClick, answer, children }: TrialProps) {
   const { userId = '' } = conversation.value ?? {};
   return (
     <li>
@@ -25,6 +33,11 @@ function Trial({ label, action, onClick, children }: TrialProps) {
         {mayRead.value ? <ConsoleLink look={{ action, user_id: userId }}>{action}</ConsoleLink> : action}
         {children}
       </p>
+      {answer !== undefined && (
+        <p class="answer" role="status">
+          {answer}
+        </p>
+      )}
     </li>
   );
 }
@@ -41,15 +54,11 @@ export function Trials() {
           label="Send a malformed frame"
           action="MESSAGE_REFUSED"
           onClick={() => conversation.value?.try(malformed)}
+          answer={trial}
         >
           {' '}
           names the code of the refusal, and never holds the text.
         </Trial>
-        {trial !== undefined && (
-          <li class="answer" role="status">
-            {trial}
-          </li>
-        )}
         <Trial label={`Say ${SPOKEN} things at once`} action="MESSAGE_SENT" onClick={speakMuch}>
           {' '}
           for each, numbered in the order in which they were said.
