@@ -187,6 +187,15 @@ export default fp(
       delivered = nextSeq;
     });
 
+    // ---- the rights of who is connected
+
+    function checkKey(session: Session): void {
+      if (auth.isWithdrawn(session)) session.close(4401, 'the key of the token was withdrawn');
+    }
+    auth.onKeys(() => {
+      for (const session of sessions.values()) checkKey(session);
+    });
+
     // ---- from the sockets to the log
 
     /** Sessions whose end is not recorded, nor given up, yet. */
@@ -273,6 +282,7 @@ export default fp(
           fastify.log.error({ err: error, session_id: session.id }, 'a session failed to open');
           session.close(1011, 'internal error');
         });
+        checkKey(session);
       },
     });
 

@@ -83,6 +83,8 @@ export class Session {
   readonly userId: string;
   /** The client's address. */
   readonly ip: string | null;
+  /** The issuer's key that the bearer's token was signed with, if it was. */
+  readonly keyThumbprint: string | undefined;
   readonly #context: SessionContext;
   /** The rooms that the token limits its bearer to; undefined: all. */
   readonly #allowedRooms: ReadonlySet<string> | undefined;
@@ -106,6 +108,7 @@ export class Session {
     this.#context = context;
     this.userId = principal.userId;
     this.ip = ip;
+    this.keyThumbprint = principal.keyThumbprint;
     this.#allowedRooms = principal.rooms;
     this.#commands = new Commands(this);
     this.#connection = new Connection(this, { socket, stream, expiresAt: principal.expiresAt, ...context });

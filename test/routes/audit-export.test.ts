@@ -7,7 +7,7 @@ import type { AuditEvent } from '../../src/core/schemas.ts';
 import { build, problemIn, SECRET, type TestApp } from '../support/app.ts';
 import { until } from '../support/client.ts';
 import { parseCsv } from '../support/csv.ts';
-import { eventsIn, takeExport } from '../support/export.ts';
+import { eventsIn, fill, takeExport } from '../support/export.ts';
 import { issuer, makeKey, signWith } from '../support/issuer.ts';
 import { act } from '../support/moderation.ts';
 import { query } from '../support/postgres.ts';
@@ -33,16 +33,6 @@ async function say(server: TestApp, messages: readonly string[], fields: Partial
       } as Draft),
     ),
   );
-}
-
-/** So many MiB of messages of 64 KiB, which all differ. */
-async function fill(server: TestApp, mib: number): Promise<void> {
-  for (let n = 0; n < mib; n += 1) {
-    await say(
-      server,
-      Array.from({ length: 16 }, (_, index) => `${n}.${index}.`.padEnd(64 * KIB, 'x')),
-    );
-  }
 }
 
 /** How exports ended so far, oldest first. */

@@ -55,10 +55,6 @@ export class ExportRun {
     });
   }
 
-  get isOver(): boolean {
-    return this.#outcome !== undefined;
-  }
-
   /** Ends it before its time. */
   stop(outcome: ExportOutcome): void {
     if (this.#outcome !== undefined) return;
@@ -70,9 +66,14 @@ export class ExportRun {
     return refusals[outcome]?.() ?? new CodedError('audit_unavailable', `The export has ended: ${outcome}.`);
   }
 
+  /** Ends it if its bearer’s token has expired. */
+  checkExpiry(): void {
+    if (this.#expiresAt !== undefined && Date.now() >= this.#expiresAt) this.stop('denied');
+  }
+
   /** Goes on only while it runs, and its bearer may read. @throws CodedError */
   check(): void {
-    if (this.#expiresAt !== undefined && Date.now() >= this.#expiresAt) this.stop('denied');
+    this.checkExpiry();
     if (this.#outcome !== undefined) throw this.#reason(this.#outcome);
   }
 
