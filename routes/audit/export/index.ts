@@ -23,8 +23,8 @@ type Details = DetailsOf<'AUDIT_EXPORTED'>;
 /** What runs, and whose it is. */
 type Entry = { run: ExportRun; principal: Principal };
 
-/** How long a client may take nothing before its export is ended. */
-const STALL_MS = 60_000;
+/** A client must take so many bytes in so many milliseconds, 17 KiB a second, for it holds one of few places. */
+const PACE = { bytes: 1024 * 1024, ms: 60_000 };
 /** Exports at a time of one user, and of all together: each holds a page, of some 4 MiB. What they read, `limits` bounds. */
 const MAX_OF_USER = 2;
 const MAX_OF_ALL = 3;
@@ -154,7 +154,7 @@ export default fp(
       // Asked now: a connection that is closed no longer tells.
       const source = { user_id: userId, ip: addressOf(request) };
       const filter = parseFilter(filters);
-      const run = new ExportRun({ response: reply.raw, expiresAt, stallMs: STALL_MS });
+      const run = new ExportRun({ response: reply.raw, expiresAt, pace: PACE });
       // From here on, for their right may end while the first page is read.
       const entry = { run, principal };
       entries.add(entry);
