@@ -111,7 +111,7 @@ export default fp(
         bytes ??= frameBytes(frame);
         member.sendInRoom(room, bytes);
       }
-      session?.onOwnMessage(event, frame, bytes);
+      session?.membership.onOwnMessage(event, frame, bytes);
     }
 
     const presence = (
@@ -124,7 +124,7 @@ export default fp(
     function deliverEnd(event: AuditEvent, session: Session | undefined): void {
       const named = (event.details as { rooms?: string[] }).rooms ?? [];
       // Of a session of our own we know all rooms, of another's those that the event names.
-      const left = session === undefined ? named : [...session.rooms];
+      const left = session === undefined ? named : session.membership.rooms;
       if (session !== undefined) {
         for (const room of left) rooms.remove(room, session);
         sessions.delete(session.id);
@@ -151,13 +151,13 @@ export default fp(
         tellPresence(room, presence('joined', room, event), session);
         if (session === undefined) return;
         rooms.add(room, session);
-        void session.onJoined(event, room);
+        void session.membership.onJoined(event, room);
       }
       if (action === 'LEFT') {
         if (session !== undefined) rooms.remove(room, session);
         const bytes = presence('left', room, event);
         tellPresence(room, bytes, session);
-        session?.onLeft(event, room, bytes);
+        session?.membership.onLeft(event, room, bytes);
       }
     }
 
@@ -178,7 +178,7 @@ export default fp(
     // The ends of all sessions are, or will be, recorded by another instance.
     audit.onLost(() => {
       for (const session of sessions.values()) {
-        for (const room of session.rooms) rooms.remove(room, session);
+        for (const room of session.membership.rooms) rooms.remove(room, session);
         session.cut();
       }
       sessions.clear();
