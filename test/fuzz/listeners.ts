@@ -1,6 +1,7 @@
 import { request } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Random } from '../../bench/seed/random.ts';
+import type { AuditEvent } from '../../src/core/schemas.ts';
 import { StreamReader } from '../support/event-stream.ts';
 import { countProblem, isDocumentedRefusal } from './ask.ts';
 import { filterOf, strangers } from './filters.ts';
@@ -8,8 +9,11 @@ import { type Actor, dial, type Stage } from './stage.ts';
 
 /** Promise 2 of all answers: within 5 s. */
 const ANSWER_MS = 6_000;
-/** All that the guest says: each message is one more than the one before. */
-const GUEST = 'room=guests&user_id=guest&action=MESSAGE_SENT';
+/** What is numbered without a gap: the whole log, and what the guest says (“guest 7”). */
+const numbered: Record<string, (event: AuditEvent) => number> = {
+  '': ({ seq }) => seq,
+  'room=guests&user_id=guest&action=MESSAGE_SENT': ({ message }) => Number(message?.split(' ')[1]),
+};
 
 type Asked = { authorization: string; query: string; lastEventId?: string | undefined };
 
@@ -78,10 +82,10 @@ function wrongWith({ blocks, events }: StreamReader, query: string, after: numbe
 async function follow(stage: Stage, random: Random): Promise<void> {
   const { tally } = stage;
   const authorization = stage.auditor(random);
-  const isOfGuest = random.chance(0.4);
-  const filter = isOfGuest ? GUEST : filterOf(random);
+  const filter = random.chance(0.6) ? random.pick(Object.keys(numbered)) : filterOf(random);
   const query = random.chance(0.3) ? `${filter}&from=-${1 + random.below(30)}s`.replace(/^&/, '') : filter;
-  const said: number[] = [];
+  const numberOf = numbered[filter];
+  const numbers: number[] = [];
   let lastEventId: string | undefined;
   for (let left = 1 + random.below(4); left > 0; left -= 1) {
     const reader = await listen(stage, { authorization, query, lastEventId });
@@ -94,12 +98,12 @@ async function follow(stage: Stage, random: Random): Promise<void> {
     const after = lastEventId === undefined ? undefined : seqOf(lastEventId);
     for (const fault of wrongWith(reader, query, after)) tally.fault(`stream: ${query}: ${fault}`);
     if (reader.blocks.some(({ event }) => event === 'reset')) tally.fault(`stream: ${query}: it was reset`);
-    if (isOfGuest) said.push(...reader.events.map(({ message }) => Number(message?.split(' ')[1])));
+    if (numberOf !== undefined) numbers.push(...reader.events.map(numberOf));
     tally.add('stream', lastEventId === undefined ? 'followed' : 'gone on');
     lastEventId = reader.lastId ?? lastEventId;
   }
-  const gap = said.findIndex((number, at) => at > 0 && number !== (said[at - 1] ?? 0) + 1);
-  if (gap > 0) tally.fault(`stream: “guest ${said[gap]}” came after “guest ${said[gap - 1]}”`);
+  const gap = numbers.findIndex((number, at) => at > 0 && number !== (numbers[at - 1] ?? 0) + 1);
+  if (gap > 0) tally.fault(`stream: ${query}: number ${numbers[gap]} came after ${numbers[gap - 1]}`);
 }
 
 /** Looks at an interval that is over: the stream must end by itself. */
