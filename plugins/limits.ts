@@ -32,6 +32,11 @@ const READS = { most: 2, maxWaiting: 32, waitMs: 2_000 };
  */
 const BULK = { most: 2, mostOfUser: 1, maxWaiting: 1_000, waitMs: 60_000 };
 const ALL = 'all';
+/**
+ * After a read its turn rests for so many times as long as the log was being written meanwhile, at most for some
+ * seconds. So where nothing is written, nobody waits, and else whoever reads without a pause does so a sixth of the time.
+ */
+const REST = { times: 5, mostMs: 10_000 };
 /** How many connections beyond its limit an address may have, and for how long, to be told so. */
 const MAX_LATE = 10;
 const LATE_MS = 2_000;
@@ -95,14 +100,27 @@ export default fp(
     const connections = new OpenCounts(bounds.connectionsPerIp);
     const streams = new OpenCounts(bounds.streamsPerUser);
     const perUser = bounds.framesPerSecondUser;
+    /** How long this instance has spent on writing the log, in milliseconds. */
+    let writtenMs = 0;
+    fastify.audit.onAttempt(({ ms }) => {
+      writtenMs += ms;
+    });
+    const rest = (): (() => number) => {
+      const begun = { at: performance.now(), writtenMs };
+      return () => {
+        const meanwhile = Math.min(writtenMs - begun.writtenMs, performance.now() - begun.at);
+        return Math.min(REST.times * meanwhile, REST.mostMs);
+      };
+    };
     const reads = new Turns({
       ...READS,
+      rest,
       refuse: () =>
         tooMany(`${READS.most} queries of yours are under way; wait for their answers.`, OPEN_RETRY_SECONDS),
     });
     const refuseBulk = () => new CodedError('overloaded', 'Too many exports and streams read the log.');
     const bulk = new Turns({ ...BULK, refuse: refuseBulk });
-    const bulkOfUser = new Turns({ ...BULK, most: BULK.mostOfUser, refuse: refuseBulk });
+    const bulkOfUser = new Turns({ ...BULK, most: BULK.mostOfUser, rest, refuse: refuseBulk });
     const frames = new KeyedBuckets(perUser, 2 * perUser, MAX_KEYS);
 
     /** Connections beyond the limit of their address that are kept for a moment, to be told so. */
@@ -238,5 +256,5 @@ export default fp(
       },
     });
   },
-  { name: 'limits', dependencies: ['addresses', 'auth', 'websocket', 'refusals'] },
+  { name: 'limits', dependencies: ['addresses', 'audit', 'auth', 'websocket', 'refusals'] },
 );
