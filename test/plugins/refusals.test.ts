@@ -70,7 +70,7 @@ test('whatever one address does, the single refusal of another is on record by i
   const { from, onRecord } = await crossroads(t);
   const methods = ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'PATCH'];
   const paths = [
-    '/',
+    '/nobody',
     '/audit',
     '/audit/0',
     '/audit/me',
