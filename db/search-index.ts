@@ -1,5 +1,6 @@
 import { sql } from 'kysely';
 import { BlockBuilder, type BlockIndex, finish } from '../src/core/search/block.ts';
+import { listBytes } from '../src/core/search/offsets.ts';
 import type { Db } from './client.ts';
 import { eventsFrom, readNextSeq } from './events.ts';
 
@@ -53,4 +54,30 @@ export async function indexNext(db: Db): Promise<boolean> {
   await fillBlock(db, builder, builder.to);
   await writeBlock(db, finish(builder));
   return true;
+}
+
+/** Whether the index of a block is what its events give, in every list, mask and row of bits. */
+export async function isIndexTrue(db: Db, block: number): Promise<boolean> {
+  const builder = new BlockBuilder(block);
+  await fillBlock(db, builder, builder.to);
+  const { fields, values, counts, actions, rooms, lists, grams } = finish(builder);
+  const written = await db.selectFrom('audit_posting').selectAll().where('block', '=', block).execute();
+  if (written.length !== values.length) return false;
+  const known = new Map(written.map((posting) => [`${posting.field} ${posting.value}`, posting]));
+  let at = 0;
+  for (const [n, value] of values.entries()) {
+    const posting = known.get(`${fields[n]} ${value}`);
+    const count = counts[n] ?? 0;
+    const list = lists.subarray(at, at + listBytes(count));
+    at += list.length;
+    if (posting === undefined || posting.count !== count || !list.equals(posting.list)) return false;
+    if (BigInt(posting.actions) !== actions[n] || BigInt(posting.rooms) !== rooms[n]) return false;
+  }
+  const { rows } = await sql<{ same: boolean }>`
+    select count(*) = 512 as same from generate_series(0, 511) part
+      join public.audit_gram g on g.block = ${block} and g.part = part.part
+        and g.bits = ('x' || encode(substring(${grams}::bytea from part.part * 1024 + 1 for 1024), 'hex'))::bit(8192)`.execute(
+    db,
+  );
+  return rows[0]?.same ?? false;
 }
