@@ -4,6 +4,7 @@ import type { AuditEvent } from '../src/core/schemas.ts';
 import type { Order, Range } from '../src/core/search/ranges.ts';
 import type { Instant } from '../src/core/timestamps.ts';
 import type { Db } from './client.ts';
+import { Deadline } from './deadline.ts';
 import { findSeqs, isIndexed } from './search.ts';
 import { utc } from './sql.ts';
 
@@ -152,6 +153,7 @@ export async function readLogState(db: Db, filter: Pick<Filter, 'from' | 'to'> =
  * One page of the events that match, in order. At most `limit` events, and fewer when they are heavy, but
  * never none while some match.
  *
+ * @param deadline of the whole read, where the page is a part of it
  * @throws CodedError `too_slow`
  */
 export async function listEvents(
@@ -160,10 +162,11 @@ export async function listEvents(
   range: SeqRange,
   order: Order,
   limit: number,
+  deadline: Deadline = new Deadline(),
 ): Promise<Page> {
   let page = db.selectFrom('audit_event').selectAll().orderBy('seq', order);
   if (isIndexed(filter)) {
-    const seqs = await findSeqs(db, filter, range, order, limit + 1);
+    const seqs = await findSeqs(db, filter, range, order, limit + 1, deadline);
     if (seqs.length === 0) return { events: [], hasMore: false };
     page = page.where('seq', '=', sql<string>`any(${seqs}::bigint[])`);
   } else {
@@ -190,14 +193,21 @@ export async function listEvents(
   return { events: rows.map(toEvent), hasMore: Number(rows[0]?.found ?? 0) > rows.length };
 }
 
-/** How many events of a range match, up to `MAX_TOTAL`; `exact` is false when there are more. */
+/**
+ * How many events of a range match, up to `MAX_TOTAL`; `exact` is false when there are more.
+ *
+ * @param deadline of the whole read, where counting is a part of it
+ * @throws CodedError `too_slow`
+ */
 export async function countEvents(
   db: Db,
   filter: Filter,
   range: SeqRange,
+  deadline: Deadline = new Deadline(),
 ): Promise<{ value: number; exact: boolean }> {
+  deadline.check();
   const count = isIndexed(filter)
-    ? (await findSeqs(db, filter, range, 'desc', MAX_TOTAL + 1)).length
+    ? (await findSeqs(db, filter, range, 'desc', MAX_TOTAL + 1, deadline)).length
     : await countRange(db, range, MAX_TOTAL + 1);
   return { value: Math.min(count, MAX_TOTAL), exact: count <= MAX_TOTAL };
 }
