@@ -1,6 +1,7 @@
 import { sql } from 'kysely';
 import { BlockBuilder, type BlockIndex, finish } from '../src/core/search/block.ts';
 import { listBytes } from '../src/core/search/offsets.ts';
+import type { Indexing } from '../src/core/search/turn.ts';
 import type { Db } from './client.ts';
 import { eventsFrom, readNextSeq } from './events.ts';
 
@@ -12,13 +13,18 @@ export async function readNextBlock(db: Db): Promise<number> {
   return row.next_block;
 }
 
-/** Whether this instance is the one that has been there longest, of those whose lease holds. */
-export async function isEldest(db: Db, instance: string): Promise<boolean> {
-  const { rows } = await sql<{ id: string }>`
-    select id from public.audit_writer where lease_until > clock_timestamp() order by term limit 1`.execute(
-    db,
-  );
-  return rows[0]?.id === instance;
+/** How far the index is, and how many instances are older than this one, of those whose lease holds. */
+export async function readIndexing(db: Db, instance: string): Promise<Indexing> {
+  const { rows } = await sql<{ older: number | null; next_block: number; next_seq: string }>`
+    select i.next_block,
+      (select b.first_seq + b.count from public.audit_batch b order by b.first_seq desc limit 1) as next_seq,
+      (select (select count(*)::integer from public.audit_writer o
+          where o.lease_until > clock_timestamp() and o.term < w.term)
+        from public.audit_writer w where w.id = ${instance} and w.lease_until > clock_timestamp()) as older
+    from public.audit_index i`.execute(db);
+  const row = rows[0];
+  if (row === undefined) throw new Error('audit_index is empty');
+  return { older: row.older ?? undefined, nextBlock: row.next_block, nextSeq: Number(row.next_seq ?? 0) };
 }
 
 /** Adds what a block still lacks before one of its events, from the log. */
