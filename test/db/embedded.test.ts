@@ -20,6 +20,7 @@ import { findPostmaster, stopPostmaster } from '../../db/embedded/postmaster.ts'
 import { runAs } from '../../db/embedded/user.ts';
 import { temporaryFolder } from '../support/app.ts';
 import { until } from '../support/client.ts';
+import { plainEnvironment } from '../support/environment.ts';
 import { query } from '../support/postgres.ts';
 
 const ONE = 'select 1 as one';
@@ -57,7 +58,7 @@ const isKept = async (t: Test, url: string): Promise<void> => {
 async function childOn(t: Test, dataDir: string): Promise<{ child: ChildProcess; pid: number; url: string }> {
   const script = join(import.meta.dirname, '../support/embedded-child.ts');
   const child = spawn(process.execPath, [script, dataDir], {
-    env: { PATH: process.env.PATH },
+    env: plainEnvironment(),
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   t.teardown(() => child.kill('SIGKILL'));
