@@ -47,7 +47,7 @@ async function processesIn(folder: string): Promise<string[]> {
 }
 
 test('a tiny run measures everything, says so, and leaves nothing behind', {
-  timeout: 170_000,
+  timeout: 290_000,
 }, async (t) => {
   const json = join(await temporaryFolder(t), 'results.json');
   const bench = await startBench(t, ...tiny, '--json', json);
