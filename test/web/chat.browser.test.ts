@@ -118,7 +118,7 @@ test('the chat page', { skip: skipWithoutBrowser }, async (t) => {
     t.notMatch(await answered.textContent(), /recorded/, 'of others it stands there quietly');
 
     const [console] = await Promise.all([ann.waitForEvent('popup'), asked.getByRole('link').click()]);
-    t.equal(console.url(), `${server.url}/console#seq=${seq}`);
+    t.equal(console.url(), `${server.url}/console#event=${seq}`);
     t.ok(await console.evaluate<boolean>("sessionStorage.getItem('minutebook.token') !== null"), 'signed in');
     await console.close();
     await said(bob, 'Yes, at three.').getByText('recorded').waitFor();

@@ -35,7 +35,7 @@ function Seq({ seq, own, mayRead }: SeqProps) {
   );
   if (!mayRead) return <span class="seq">{words}</span>;
   return (
-    <ConsoleLink class="seq" look={{ seq: `${seq}` }}>
+    <ConsoleLink class="seq" look={{ event: `${seq}` }}>
       {words}
     </ConsoleLink>
   );
