@@ -139,6 +139,7 @@ test('the chat page', { skip: skipWithoutBrowser }, async (t) => {
     await said(ann, 'two\nlines').getByText('recorded').waitFor();
     await said(ann, '<img src=x').waitFor();
     t.equal(await ann.locator('.log img').count(), 0);
+    await said(ann, 'U+202Esdrawkcab').waitFor();
     const more = ann.getByRole('button', { name: 'Show all 60,004 characters' });
     await look(t, ann, 'talking');
     await more.click();

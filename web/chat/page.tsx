@@ -1,4 +1,5 @@
 import { useEffect } from 'preact/hooks';
+import { Text } from '../shared/text.tsx';
 import { ThemeSwitch } from '../shared/theme-switch.tsx';
 import { identity } from '../shared/token.ts';
 import { Banner } from './banner.tsx';
@@ -28,7 +29,7 @@ function Who() {
     <div class="who">
       <span class={`status ${at}`}>{statusWords[at]}</span>
       <span class="name" title={who.userId}>
-        <bdi>{who.userId}</bdi>
+        <Text of={who.userId} />
       </span>
       {expiresAt !== undefined && (
         <span class="faint until" title={new Date(expiresAt).toISOString()}>

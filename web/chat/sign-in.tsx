@@ -1,4 +1,5 @@
 import { useState } from 'preact/hooks';
+import { Text } from '../shared/text.tsx';
 import { identity } from '../shared/token.ts';
 import { nameWillDo, signInWithName, signInWithToken } from './session.ts';
 
@@ -77,7 +78,8 @@ export function SignIn() {
       <p>Nothing is delivered here before it is in the audit log. Each message shows its number there.</p>
       {kept !== undefined && !kept.scopes.has('chat') && !nameWillDo && (
         <p class="notice">
-          The token in this tab is <bdi>{kept.userId}</bdi>’s, and its scope does not hold “chat”.
+          The token in this tab is <Text of={kept.userId} />
+          ’s, and its scope does not hold “chat”.
         </p>
       )}
       {nameWillDo ? (
