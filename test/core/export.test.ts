@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { test } from 'tap';
+import { eventFields } from '../../src/core/event-fields.ts';
 import { ExportWriter } from '../../src/core/export.ts';
-import { type AuditEvent, eventFields } from '../../src/core/schemas.ts';
+import { AuditEvent } from '../../src/core/schemas.ts';
 import { parseCsv } from '../support/csv.ts';
 import { eventAt, eventsBetween } from '../support/log.ts';
 import { anyText, holds } from '../support/property.ts';
@@ -31,6 +32,10 @@ function eventOf(record: readonly string[]): Record<string, unknown> {
   });
   return Object.fromEntries(cells);
 }
+
+test('the fields are those of an event’s schema, in its order', async (t) => {
+  t.strictSame([...eventFields], Object.keys(AuditEvent.properties));
+});
 
 test('NDJSON is an event a line, and a last line that names how many, which, and the hash of all before', async (t) => {
   const events = eventsBetween(7, 10);
