@@ -105,27 +105,37 @@ function snapshotTable({
 const readers = {
   pages: 'one who reads as much as the limit allows',
   burst: 'the same, as fast as they are answered',
+  stats: 'one who counts as often, two at a time',
+  search: 'one who searches by `q` as often, two at a time',
+  exports: 'two exports of one user',
+  history: 'a stream that reads from history',
+  live: 'a live stream of everything',
+  streams: 'twenty of those, of one user',
   limited: 'reads beyond the limit',
   denied: 'reads without a right to it',
 } as const;
 
 function readsTable({ before, kinds, after }: ReadsResult): string {
-  const row = (beside: string, slices: typeof before, cells: [string, string, string]): string[] => [
+  const row = (beside: string, slices: typeof before, cells: string[]): string[] => [
     beside,
     withRange(over(slices, rateOf)),
     ...cells,
     ...commonCells(slices),
   ];
   const rows = [
-    row('nobody, before', before, ['', '', '']),
+    row('nobody, before', before, ['', '', '', '']),
     ...kinds.map(({ kind, slices, answers, ratio }) => {
       const read = spread(answers.map(({ 200: pages = 0 }) => pages));
       const refused = spread(answers.map(({ 401: denied = 0, 429: limited = 0 }) => denied + limited));
-      return row(readers[kind], slices, [withRange(ratio), withRange(read), withRange(refused)]);
+      const mib = spread(answers.map(({ bytes = 0 }) => bytes / KIB / KIB));
+      return row(readers[kind], slices, [ratio, read, mib, refused].map(withRange));
     }),
-    row('nobody, after', after, ['', '', '']),
+    row('nobody, after', after, ['', '', '', '']),
   ];
-  return table(['beside', 'messages/s', 'against without', 'pages/s', 'refused/s', ...commonHead], rows);
+  return table(
+    ['beside', 'messages/s', 'against without', 'answers/s', 'MiB/s', 'refused/s', ...commonHead],
+    rows,
+  );
 }
 
 const eachKib = (

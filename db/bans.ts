@@ -51,6 +51,17 @@ export async function findBan(db: Db, userId: string): Promise<BanInForce | unde
   return row === undefined ? undefined : toBanInForce(row);
 }
 
+/** Who was banned at or after a number of the log, and still is. */
+export async function bannedSince(db: Db, seq: number): Promise<string[]> {
+  const rows = await db
+    .selectFrom('chat_ban')
+    .select('user_id')
+    .where('banned_seq', '>=', sql<string>`${seq}`)
+    .where(inForce(sql.ref('until')))
+    .execute();
+  return rows.map(({ user_id }) => user_id);
+}
+
 /**
  * Bans in force, in the order in which they were pronounced.
  *

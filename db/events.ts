@@ -1,9 +1,10 @@
 import { sql } from 'kysely';
 import type { Filter } from '../src/core/filter.ts';
-import type { AuditEvent } from '../src/core/schemas.ts';
+import { type AuditEvent, eventFields } from '../src/core/schemas.ts';
 import type { Order, Range } from '../src/core/search/ranges.ts';
 import type { Instant } from '../src/core/timestamps.ts';
 import type { Db } from './client.ts';
+import { Deadline } from './deadline.ts';
 import { findSeqs, isIndexed } from './search.ts';
 import { utc } from './sql.ts';
 
@@ -39,36 +40,19 @@ export type Page = {
   hasMore: boolean;
 };
 
-const eventColumns = [
-  'seq',
-  utc(sql.ref('timestamp')).as('timestamp'),
-  utc(sql.ref('occurred_at')).as('occurred_at'),
-  'action',
-  'user_id',
-  'message',
-  'room',
-  'session_id',
-  'target_user_id',
-  'instance',
-  'ip',
-  'erased_by',
-  'details',
-] as const;
+/** What a select gives of an event, column by column; the times in the log’s text form. */
+const eventColumns = sql.join(
+  eventFields.map((field) => {
+    const column = sql.ref(field);
+    return field === 'timestamp' || field === 'occurred_at' ? sql`${utc(column)} as ${column}` : column;
+  }),
+);
 
-type EventRow = {
+/** An event as pg gives it. */
+type EventRow = Omit<AuditEvent, 'seq' | 'erased_by' | 'details'> & {
   seq: string;
-  timestamp: string;
-  occurred_at: string;
-  action: string;
-  user_id: string | null;
-  message: string | null;
-  room: string | null;
-  session_id: string | null;
-  target_user_id: string | null;
-  instance: string;
-  ip: string | null;
   erased_by: string | null;
-  details: unknown;
+  details: AuditEvent['details'] | null;
 };
 
 /** A row as the event that every API returns. */
@@ -77,7 +61,7 @@ function toEvent(row: EventRow): AuditEvent {
     seq: Number(row.seq),
     timestamp: row.timestamp,
     occurred_at: row.occurred_at,
-    action: row.action as AuditEvent['action'],
+    action: row.action,
     user_id: row.user_id,
     message: row.message,
     room: row.room,
@@ -86,7 +70,7 @@ function toEvent(row: EventRow): AuditEvent {
     instance: row.instance,
     ip: row.ip,
     erased_by: row.erased_by === null ? null : Number(row.erased_by),
-    details: (row.details ?? {}) as AuditEvent['details'],
+    details: row.details ?? {},
   };
 }
 
@@ -152,6 +136,7 @@ export async function readLogState(db: Db, filter: Pick<Filter, 'from' | 'to'> =
  * One page of the events that match, in order. At most `limit` events, and fewer when they are heavy, but
  * never none while some match.
  *
+ * @param deadline of the whole read, where the page is a part of it
  * @throws CodedError `too_slow`
  */
 export async function listEvents(
@@ -160,10 +145,11 @@ export async function listEvents(
   range: SeqRange,
   order: Order,
   limit: number,
+  deadline: Deadline = new Deadline(),
 ): Promise<Page> {
   let page = db.selectFrom('audit_event').selectAll().orderBy('seq', order);
   if (isIndexed(filter)) {
-    const seqs = await findSeqs(db, filter, range, order, limit + 1);
+    const seqs = await findSeqs(db, filter, range, order, limit + 1, deadline);
     if (seqs.length === 0) return { events: [], hasMore: false };
     page = page.where('seq', '=', sql<string>`any(${seqs}::bigint[])`);
   } else {
@@ -179,25 +165,33 @@ export async function listEvents(
       sql<string>`count(*) over ()`.as('found'),
     ])
     .as('weighed');
-  const rows = await db
+  const light = db
     .selectFrom(weighed)
-    .select([...eventColumns, 'found'])
+    .selectAll()
     // What is too heavy stays in the database; the first event has nothing before it.
     .where('bytes_before', '<', sql<string>`${MAX_PAGE_BYTES}`)
     .orderBy('seq', order)
-    .limit(limit)
-    .execute();
+    .limit(limit);
+  const { rows } = await sql<EventRow & { found: string }>`
+    select ${eventColumns}, found from (${light}) light order by seq ${direction}`.execute(db);
   return { events: rows.map(toEvent), hasMore: Number(rows[0]?.found ?? 0) > rows.length };
 }
 
-/** How many events of a range match, up to `MAX_TOTAL`; `exact` is false when there are more. */
+/**
+ * How many events of a range match, up to `MAX_TOTAL`; `exact` is false when there are more.
+ *
+ * @param deadline of the whole read, where counting is a part of it
+ * @throws CodedError `too_slow`
+ */
 export async function countEvents(
   db: Db,
   filter: Filter,
   range: SeqRange,
+  deadline: Deadline = new Deadline(),
 ): Promise<{ value: number; exact: boolean }> {
+  deadline.check();
   const count = isIndexed(filter)
-    ? (await findSeqs(db, filter, range, 'desc', MAX_TOTAL + 1)).length
+    ? (await findSeqs(db, filter, range, 'desc', MAX_TOTAL + 1, deadline)).length
     : await countRange(db, range, MAX_TOTAL + 1);
   return { value: Math.min(count, MAX_TOTAL), exact: count <= MAX_TOTAL };
 }
@@ -212,12 +206,9 @@ async function countRange(db: Db, { from, to }: SeqRange, most: number): Promise
 
 /** One event, or undefined when there is none of this number. */
 export async function getEvent(db: Db, seq: number): Promise<AuditEvent | undefined> {
-  const row = await db
-    .selectFrom('audit_event')
-    .select(eventColumns)
-    .where('seq', '=', sql<string>`${seq}`)
-    .executeTakeFirst();
-  return row === undefined ? undefined : toEvent(row);
+  const { rows } = await sql<EventRow>`
+    select ${eventColumns} from public.audit_event where seq = ${seq}`.execute(db);
+  return rows[0] === undefined ? undefined : toEvent(rows[0]);
 }
 
 /**
@@ -231,8 +222,7 @@ export async function eventsFrom(
 ): Promise<{ events: AuditEvent[]; isEnd: boolean }> {
   // Prepared: it runs after every batch of another instance, and to plan it takes longer than to execute it.
   const { rows } = await sql<EventRow & { bytes: string }>`/* tail_read */
-    select seq, ${utc(sql.ref('timestamp'))} as timestamp, ${utc(sql.ref('occurred_at'))} as occurred_at, action,
-      user_id, message, room, session_id, target_user_id, instance, ip, erased_by, details, bytes
+    select ${eventColumns}, bytes
     from (
       select *, sum(${weight}) over (order by seq) as bytes
       from (select * from public.audit_event where seq >= ${from} order by seq limit ${limit}) page

@@ -1,5 +1,7 @@
 import { sql } from 'kysely';
 import { BlockBuilder, type BlockIndex, finish } from '../src/core/search/block.ts';
+import { listBytes } from '../src/core/search/offsets.ts';
+import type { Indexing } from '../src/core/search/turn.ts';
 import type { Db } from './client.ts';
 import { eventsFrom, readNextSeq } from './events.ts';
 
@@ -11,13 +13,18 @@ export async function readNextBlock(db: Db): Promise<number> {
   return row.next_block;
 }
 
-/** Whether this instance is the one that has been there longest, of those whose lease holds. */
-export async function isEldest(db: Db, instance: string): Promise<boolean> {
-  const { rows } = await sql<{ id: string }>`
-    select id from public.audit_writer where lease_until > clock_timestamp() order by term limit 1`.execute(
-    db,
-  );
-  return rows[0]?.id === instance;
+/** How far the index is, and how many instances are older than this one, of those whose lease holds. */
+export async function readIndexing(db: Db, instance: string): Promise<Indexing> {
+  const { rows } = await sql<{ older: number | null; next_block: number; next_seq: string }>`
+    select i.next_block,
+      (select b.first_seq + b.count from public.audit_batch b order by b.first_seq desc limit 1) as next_seq,
+      (select (select count(*)::integer from public.audit_writer o
+          where o.lease_until > clock_timestamp() and o.term < w.term)
+        from public.audit_writer w where w.id = ${instance} and w.lease_until > clock_timestamp()) as older
+    from public.audit_index i`.execute(db);
+  const row = rows[0];
+  if (row === undefined) throw new Error('audit_index is empty');
+  return { older: row.older ?? undefined, nextBlock: row.next_block, nextSeq: Number(row.next_seq ?? 0) };
 }
 
 /** Adds what a block still lacks before one of its events, from the log. */
@@ -53,4 +60,30 @@ export async function indexNext(db: Db): Promise<boolean> {
   await fillBlock(db, builder, builder.to);
   await writeBlock(db, finish(builder));
   return true;
+}
+
+/** Whether the index of a block is what its events give, in every list, mask and row of bits. */
+export async function isIndexTrue(db: Db, block: number): Promise<boolean> {
+  const builder = new BlockBuilder(block);
+  await fillBlock(db, builder, builder.to);
+  const { fields, values, counts, actions, rooms, lists, grams } = finish(builder);
+  const written = await db.selectFrom('audit_posting').selectAll().where('block', '=', block).execute();
+  if (written.length !== values.length) return false;
+  const known = new Map(written.map((posting) => [`${posting.field} ${posting.value}`, posting]));
+  let at = 0;
+  for (const [n, value] of values.entries()) {
+    const posting = known.get(`${fields[n]} ${value}`);
+    const count = counts[n] ?? 0;
+    const list = lists.subarray(at, at + listBytes(count));
+    at += list.length;
+    if (posting === undefined || posting.count !== count || !list.equals(posting.list)) return false;
+    if (BigInt(posting.actions) !== actions[n] || BigInt(posting.rooms) !== rooms[n]) return false;
+  }
+  const { rows } = await sql<{ same: boolean }>`
+    select count(*) = 512 as same from generate_series(0, 511) part
+      join public.audit_gram g on g.block = ${block} and g.part = part.part
+        and g.bits = ('x' || encode(substring(${grams}::bytea from part.part * 1024 + 1 for 1024), 'hex'))::bit(8192)`.execute(
+    db,
+  );
+  return rows[0]?.same ?? false;
 }

@@ -6,7 +6,7 @@ import { type Order, part, type Range, rest } from '../src/core/search/ranges.ts
 import { questionOf } from '../src/core/search/terms.ts';
 import { findCandidates } from './candidates.ts';
 import type { Db } from './client.ts';
-import { Deadline } from './deadline.ts';
+import type { Deadline } from './deadline.ts';
 import { oneOf } from './sql.ts';
 
 /** How many events that are not indexed yet are read at a time. */
@@ -43,9 +43,9 @@ export async function findSeqs(
   range: Range,
   order: Order,
   most: number,
+  deadline: Deadline,
 ): Promise<number[]> {
   const { indexed, newest } = await splitRange(db, range);
-  const deadline = new Deadline();
   const parts = [
     lookUp(db, filter, indexed, order, most, deadline),
     scan(db, filter, newest, order, most, deadline),

@@ -32,6 +32,18 @@ const READS = { most: 2, maxWaiting: 32, waitMs: 2_000 };
  */
 const BULK = { most: 2, mostOfUser: 1, maxWaiting: 1_000, waitMs: 60_000 };
 const ALL = 'all';
+/**
+ * After a read its turn rests for so many times as long as the log was being written meanwhile, at most for some
+ * seconds. So where nothing is written, nobody waits, and else whoever reads without a pause does so a sixth of the time;
+ * a ninth, where what was read is then made into an export or a stream, which takes as long again.
+ */
+const REST_TIMES = { reads: 5, bulk: 8 };
+const MOST_REST_MS = 10_000;
+/**
+ * What writing an event counts as, in milliseconds: so that 5,000 a second are no pause. By their number, and not by the
+ * time that they took, for that is longest where a disk is slow and nobody is in need of anything.
+ */
+const EVENT_MS = 0.2;
 /** How many connections beyond its limit an address may have, and for how long, to be told so. */
 const MAX_LATE = 10;
 const LATE_MS = 2_000;
@@ -95,14 +107,32 @@ export default fp(
     const connections = new OpenCounts(bounds.connectionsPerIp);
     const streams = new OpenCounts(bounds.streamsPerUser);
     const perUser = bounds.framesPerSecondUser;
+    /** How long this instance has been writing the log, in milliseconds. */
+    let writtenMs = 0;
+    fastify.audit.onCommit(({ length }) => {
+      writtenMs += length * EVENT_MS;
+    });
+    const rest = (times: number) => (): (() => number) => {
+      const begun = { at: performance.now(), writtenMs };
+      return () => {
+        const meanwhile = Math.min(writtenMs - begun.writtenMs, performance.now() - begun.at);
+        return Math.min(times * meanwhile, MOST_REST_MS);
+      };
+    };
     const reads = new Turns({
       ...READS,
+      rest: rest(REST_TIMES.reads),
       refuse: () =>
         tooMany(`${READS.most} queries of yours are under way; wait for their answers.`, OPEN_RETRY_SECONDS),
     });
     const refuseBulk = () => new CodedError('overloaded', 'Too many exports and streams read the log.');
     const bulk = new Turns({ ...BULK, refuse: refuseBulk });
-    const bulkOfUser = new Turns({ ...BULK, most: BULK.mostOfUser, refuse: refuseBulk });
+    const bulkOfUser = new Turns({
+      ...BULK,
+      most: BULK.mostOfUser,
+      rest: rest(REST_TIMES.bulk),
+      refuse: refuseBulk,
+    });
     const frames = new KeyedBuckets(perUser, 2 * perUser, MAX_KEYS);
 
     /** Connections beyond the limit of their address that are kept for a moment, to be told so. */
@@ -238,5 +268,5 @@ export default fp(
       },
     });
   },
-  { name: 'limits', dependencies: ['addresses', 'auth', 'websocket', 'refusals'] },
+  { name: 'limits', dependencies: ['addresses', 'audit', 'auth', 'websocket', 'refusals'] },
 );

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import fp from 'fastify-plugin';
-import { findBan, readBans } from '../db/bans.ts';
+import { bannedSince, findBan, readBans } from '../db/bans.ts';
 import { read } from '../db/read.ts';
 import { Bans, bannedError } from '../src/core/bans.ts';
 import type { AuditEvent } from '../src/core/schemas.ts';
@@ -15,9 +15,14 @@ const STALE_MS = 800;
 /** How long a request waits for that. */
 const ASK_MS = 1_500;
 const RELOAD_MS = 500;
+/** How often it is looked whether the database has to be asked for what the log does not tell. */
+const LOOK_MS = 100;
 
 export type Moderation = {
-  /** Calls back with the name of a user who was banned; whatever they have open must end. It must not throw. */
+  /**
+   * Calls back with the name of a user who was banned; whatever they have open must end. It must not throw. While the
+   * log cannot be followed, it may call again and again for one ban.
+   */
   onBanned: (listener: (userId: string) => void) => void;
 };
 
@@ -28,8 +33,8 @@ declare module 'fastify' {
 }
 
 /**
- * Refuses whoever is banned. The bans are known from the log, so that no request costs a query; the database is
- * asked only while the log could not be followed, and when a ban seems to have ended.
+ * Refuses whoever is banned, and has what they have open ended. The bans are known from the log, so that no request
+ * costs a query; the database is asked only while the log could not be followed, and when a ban seems to have ended.
  */
 export default fp(
   async function moderation(fastify: FastifyInstance) {
@@ -126,11 +131,31 @@ export default fp(
       });
     });
 
+    /** Tells of the bans that the log should have told of. */
+    async function look(next: number): Promise<void> {
+      for (const userId of await bannedSince(database.moderation, next)) tell(userId);
+    }
+
+    /** Whether such a question is under way. */
+    let looking = false;
+    const looks = setInterval(() => {
+      if (looking || isCurrent() || subscription === undefined) return;
+      looking = true;
+      look(subscription.next)
+        .catch(() => {
+          // The tail, which does not get on either, tells of a database that does not answer.
+        })
+        .finally(() => {
+          looking = false;
+        });
+    }, LOOK_MS);
+
     await load();
     audit.onNewEpoch(() => void reload());
     fastify.decorate('moderation', { onBanned: (listener) => listeners.push(listener) });
     fastify.addHook('onClose', async () => {
       closing = true;
+      clearInterval(looks);
       subscription?.close();
     });
   },

@@ -6,6 +6,7 @@ import { canonicalAddress, networkOf } from '../src/core/address.ts';
 import { type ErrorCode, errorCodes } from '../src/core/errors.ts';
 import { type RefusalDraft, Refusals, type Tally, type Where } from '../src/core/refusals.ts';
 import { formatMilliseconds } from '../src/core/timestamps.ts';
+import { TokenBucket } from '../src/core/token-bucket.ts';
 import { addressOf, countedNetworkOf } from './addresses.ts';
 import { isHandshake } from './errors.ts';
 
@@ -16,6 +17,12 @@ const MAX_SOURCES = 100;
 const MAX_KINDS = 8;
 /** The other sources of a kind are counted so far, at some 100 bytes each. */
 const MAX_COUNTED = 1_000;
+/**
+ * Events in a second, of users and apart from them of addresses, that name one of them for more than the first kind of
+ * its refusals; beyond, these share an event for each action and code.
+ */
+const MORE_PER_SECOND = 10;
+const MORE_AT_ONCE = 100;
 /** How long the end of the server waits for the last counts to be recorded. */
 const CLOSE_MS = 500;
 
@@ -57,15 +64,18 @@ const ANYWHERE = { method: '*', route: '*' };
 export default fp(
   async function refusals(fastify: FastifyInstance) {
     const { audit } = fastify;
-    const fold = (): Refusals =>
-      new Refusals({
+    const fold = (): Refusals => {
+      const more = new TokenBucket(MORE_PER_SECOND, MORE_AT_ONCE, performance.now());
+      return new Refusals({
         record: audit.record,
         windowMs: WINDOW_MS,
         maxSources: MAX_SOURCES,
         maxKinds: MAX_KINDS,
         maxCounted: MAX_COUNTED,
+        mayName: () => more.take(performance.now()),
         now: Date.now,
       });
+    };
     // Apart, so that no flood of those without a token hides what is refused to those who have one.
     const ofUsers = fold();
     const ofAddresses = fold();

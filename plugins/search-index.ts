@@ -1,8 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import fp from 'fastify-plugin';
-import { fillBlock, isEldest, readNextBlock, writeBlock } from '../db/search-index.ts';
+import { fillBlock, readIndexing, readNextBlock, writeBlock } from '../db/search-index.ts';
 import { Indexer } from '../src/core/search/indexer.ts';
+import { IndexingTurn } from '../src/core/search/turn.ts';
 import type { Subscription } from '../src/core/tail.ts';
 
 /** How often it is asked whose turn it is to make the index, and whether some of it could not be made. */
@@ -11,8 +12,8 @@ const POLL_MS = 3_000;
 const CLOSE_MS = 500;
 
 /**
- * Makes the index of the log after the commit. One instance does, the eldest: two that did would do no harm, and
- * nothing but double the work.
+ * Makes the index of the log after the commit. One instance does, the eldest, unless it makes nothing of what waits
+ * (`src/core/search/turn.ts`).
  */
 export default fp(
   async function searchIndex(fastify: FastifyInstance) {
@@ -24,6 +25,7 @@ export default fp(
       write: (block) => writeBlock(index, block),
       onError: (error) => fastify.log.warn({ err: error }, 'the index of the log could not be made yet'),
     });
+    const turn = new IndexingTurn();
     let following: Subscription | undefined;
 
     async function stop(): Promise<void> {
@@ -33,7 +35,7 @@ export default fp(
     }
 
     async function look(): Promise<void> {
-      if (!(await isEldest(index, audit.instance))) return stop();
+      if (!turn.look(await readIndexing(index, audit.instance))) return stop();
       following ??= tail.subscribe((events) => indexer.take(events));
       // Not as far as the tail: what it has not handed on yet, the indexer has not got.
       void indexer.work(following.next);

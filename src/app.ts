@@ -34,7 +34,7 @@ import ticketRoutes from '../routes/ticket.ts';
 import type { Config } from './config.ts';
 import { trustedProxies } from './core/proxies.ts';
 import { developmentSecret } from './development.ts';
-import { loggerOptions } from './logger.ts';
+import { loggerOptions, RequestLog } from './logger.ts';
 import { readTls, type TlsMaterial } from './tls.ts';
 import { version } from './version.ts';
 
@@ -54,6 +54,7 @@ export async function buildApp(
   const app: FastifyInstance = Fastify({
     ...serverOptions(material),
     logger: loggerOptions(config.logLevel),
+    logController: new RequestLog(),
     genReqId: () => randomUUID(),
     bodyLimit: 64 * KIB,
     return503OnClosing: false,

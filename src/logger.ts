@@ -1,8 +1,27 @@
-import type { FastifyRequest, FastifyServerOptions } from 'fastify';
+import { type FastifyReply, type FastifyRequest, type FastifyServerOptions, LogController } from 'fastify';
 import { addressOf } from '../plugins/addresses.ts';
 import type { LogLevel } from './config.ts';
 
 type LoggerOptions = Exclude<FastifyServerOptions['logger'], boolean | undefined>;
+
+/**
+ * One line for each request that is served. What is refused is on record, folded: its sender must not fill this log
+ * instead, whose lines cost as much as the rest of a refusal.
+ */
+export class RequestLog extends LogController {
+  override incomingRequest(): void {}
+
+  override requestCompleted(
+    error: Error | null | undefined,
+    request: FastifyRequest,
+    reply: FastifyReply,
+  ): void {
+    const line = { req: request, res: reply, responseTime: reply.elapsedTime };
+    if (error) request.log.error({ ...line, err: error }, 'request errored');
+    else if (reply.refusal === null) request.log.info(line, 'request completed');
+    else request.log.debug({ ...line, code: reply.refusal.code }, 'request refused');
+  }
+}
 
 /**
  * One JSON line per entry, or readable lines on a terminal. Paths only: a query string holds filters, which

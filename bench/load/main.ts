@@ -2,8 +2,8 @@ import { closed } from './closed.ts';
 import { Crowd } from './crowd.ts';
 import { fanout } from './fanout.ts';
 import { open } from './open.ts';
-import type { Kind, Orders, Reply, Request } from './orders.ts';
-import { type Reader, startReading } from './reads.ts';
+import type { Kind, Orders, Reader, Reply, Request } from './orders.ts';
+import { startReading } from './reads.ts';
 
 // The load generator: a process of its own, told what to do by its parent, one thing at a time.
 

@@ -59,10 +59,24 @@ export type CrowdState = {
 };
 
 /**
- * How somebody reads: as many pages as they may in a minute, evenly; the same one right after the other, until the
- * minute's are used up; beyond their limit (429); or without a right to it (401).
+ * How somebody reads what they may, within the limits of one user: as many pages as they may in a minute, evenly; the
+ * same one right after the other, until the minute's are used up; as many counts or searches, two at a time; two exports
+ * at a time; a stream that reads from history; a stream held live; as many of those as a user may have.
  */
-export type ReadKind = 'pages' | 'burst' | 'limited' | 'denied';
+export const allowedKinds = [
+  'pages',
+  'burst',
+  'stats',
+  'search',
+  'exports',
+  'history',
+  'live',
+  'streams',
+] as const;
+export type AllowedKind = (typeof allowedKinds)[number];
+
+/** Or what they may not: beyond their limit (429), or without a right to it (401). */
+export type ReadKind = AllowedKind | 'limited' | 'denied';
 
 export type Reading = {
   target: Target;
@@ -74,8 +88,11 @@ export type Reading = {
   quota: number;
 };
 
-/** Answers by their HTTP status. */
+/** Answers by their HTTP status; `cut` those that did not come to their end, `bytes` what came in all. */
 export type Answers = Record<string, number>;
+
+/** Reads in the background, until it is told to stop. */
+export type Reader = { stop: () => Promise<Answers> };
 
 /** What the generator can be told to do, and what it answers. */
 export type Orders = {

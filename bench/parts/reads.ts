@@ -1,4 +1,4 @@
-import type { Answers, ClosedSlice, ReadKind, Slice } from '../load/orders.ts';
+import { type Answers, allowedKinds, type ClosedSlice, type ReadKind, type Slice } from '../load/orders.ts';
 import { rateOf } from '../slices.ts';
 import type { Spread } from '../stats.ts';
 import { digits } from '../table.ts';
@@ -11,13 +11,13 @@ const QUOTA = 300;
 /** Reads per second of who is refused. */
 const REFUSED_RATE = 2_000;
 
-export const readKinds = ['pages', 'burst', 'limited', 'denied'] as const satisfies readonly ReadKind[];
+export const readKinds: readonly ReadKind[] = [...allowedKinds, 'limited', 'denied'];
 
 /** What one kind of reading was, while others wrote. */
 export type ReadsSeries = {
   kind: ReadKind;
   slices: Slice[];
-  /** Answers per second, by status. */
+  /** Answers per second, by status, and bytes. */
   answers: Answers[];
   /** The rate against that without a reader, before and after. */
   ratio: Spread | null;

@@ -41,7 +41,14 @@ export async function openStand(logs: Logs, events: number, folder: string): Pro
     name: 'Minutebook',
     // As `npm start` does.
     args: ['--max-semi-space-size=8', join(ROOT, 'src/server.ts')],
-    env: { ...limitsOff, DATABASE_URL: url, DATA_DIR: folder, PORT: '0', JWT_SECRET: secret },
+    env: {
+      ...limitsOff,
+      DATABASE_URL: url,
+      DATA_DIR: folder,
+      PORT: '0',
+      JWT_SECRET: secret,
+      NODE_COMPILE_CACHE: join(ROOT, 'node_modules/.cache/node'),
+    },
     cwd: folder,
   });
   const readers: Reader[] = [];

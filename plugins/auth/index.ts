@@ -32,10 +32,12 @@ export type Auth = {
   /** A hook that lets only bearers of a scope pass: 401 without a valid token, 403 without the scope. */
   requireScope: (scope: Scope) => onRequestAsyncHookHandler;
   /**
-   * Looks again whether whoever was let in with a token still would be, guards left aside: whether it has expired, or
-   * its key was withdrawn. @throws CodedError
+   * Whether the issuer has withdrawn the key of the token that let somebody in. Whatever stays open asks when it opens,
+   * for that may have happened since the token was looked at, and each time it is told that it may have happened.
    */
-  recheck: (request: FastifyRequest, scope: Scope) => Promise<void>;
+  isWithdrawn: (principal: Pick<Principal, 'keyThumbprint'>) => boolean;
+  /** Calls back when keys may have been withdrawn. It must not throw. */
+  onKeys: (listener: () => void) => void;
   /** A hook that lets only pages of allowed origins pass, and whoever is no page. */
   requireOrigin: onRequestAsyncHookHandler;
   /** Who wants to open a WebSocket. @throws CodedError */
@@ -84,7 +86,13 @@ function developmentPrincipal(userId: string): Principal {
       { parameter: 'user' },
     );
   }
-  return { userId, scopes: new Set(['chat']), rooms: undefined, expiresAt: undefined };
+  return {
+    userId,
+    scopes: new Set(['chat']),
+    rooms: undefined,
+    expiresAt: undefined,
+    keyThumbprint: undefined,
+  };
 }
 
 /** Tokens, tickets, scopes and origins, and in development mode the guards that stand in for them. */
@@ -95,15 +103,19 @@ export default fp(
     fastify.decorateRequest('principal', null);
     const guards: Guard[] = [];
     const gates: Gate[] = [];
+    const keyListeners: (() => void)[] = [];
     const checkOrigin = originCheck(fastify, options.allowedOrigins);
 
     const known = new KnownTokens();
     const keys = await openKeys(
       options,
       (error) => fastify.log.warn({ err: error }, 'the keys of the token issuer could not be fetched'),
-      () => known.clear(),
+      () => {
+        known.clear();
+        for (const listener of keyListeners) listener();
+      },
     );
-    fastify.addHook('onClose', async () => keys.close());
+    fastify.addHook('onClose', async () => keys.issuer?.close());
     const verify = tokenVerifier(keys.sources, { issuer, audience });
     if (audience === undefined && (options.publicKey ?? options.jwksUrl) !== undefined) {
       fastify.log.warn(
@@ -130,6 +142,16 @@ export default fp(
       return known.find(token, Date.now(), verify);
     }
 
+    /** Whom a ticket admits, if the key of the token that bought it still is good. It may not be known here yet. */
+    async function redeem(ticket: string): Promise<Principal> {
+      const principal = await redeemTicket(handshake, ticket);
+      const { keyThumbprint } = principal;
+      if (keyThumbprint !== undefined && (await keys.issuer?.publishes(keyThumbprint)) !== true) {
+        throw unauthenticated('The key of the token that bought this ticket is not good any more.');
+      }
+      return principal;
+    }
+
     /** Who a handshake says it is, in one of three ways. */
     async function identify(
       request: FastifyRequest,
@@ -145,7 +167,7 @@ export default fp(
           throw new CodedError('bad_request', 'A ticket says who you are; give nothing else beside it.');
         }
         // From here on the ticket is used up, whatever is refused afterwards.
-        return redeemTicket(handshake, ticket);
+        return redeem(ticket);
       }
       if (claimed !== undefined && authorization === undefined) return developmentPrincipal(claimed);
       return authenticate(request);
@@ -158,7 +180,9 @@ export default fp(
       requireScope: (scope) => async (request) => {
         await admit(await authenticate(request), scope, request);
       },
-      recheck: async (request, scope) => checkScope(await authenticate(request), scope),
+      isWithdrawn: ({ keyThumbprint }) =>
+        keyThumbprint !== undefined && keys.issuer?.has(keyThumbprint) !== true,
+      onKeys: (listener) => keyListeners.push(listener),
       requireOrigin: async (request) => checkOrigin(request),
       addGuard: (guard) => guards.push(guard),
       addGate: (gate) => gates.push(gate),

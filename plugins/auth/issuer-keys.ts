@@ -63,10 +63,25 @@ export class IssuerKeys {
   async find(algorithm: string, kid: string | undefined): Promise<readonly PublicKey[]> {
     // No answer of the issuer could make these good, so it is not asked.
     if (!ALGORITHMS.includes(algorithm)) return [];
-    const matching = () =>
-      this.#keys.filter(
-        (key) => key.algorithms.includes(algorithm) && (kid === undefined || kid === key.kid),
-      );
+    return this.#find((key) => key.algorithms.includes(algorithm) && (kid === undefined || kid === key.kid));
+  }
+
+  /** Whether the issuer publishes this key, as far as is known without asking. */
+  has(thumbprint: string): boolean {
+    return this.#keys.some((key) => key.thumbprint === thumbprint);
+  }
+
+  /**
+   * Whether the issuer publishes this key.
+   *
+   * @throws CodedError `keys_unavailable`, as `find`
+   */
+  async publishes(thumbprint: string): Promise<boolean> {
+    return (await this.#find((key) => key.thumbprint === thumbprint)).length > 0;
+  }
+
+  async #find(fits: (key: PublicKey) => boolean): Promise<readonly PublicKey[]> {
+    const matching = () => this.#keys.filter(fits);
     if (matching().length > 0) return matching();
     if (this.#fetching !== undefined || this.#misses.take(performance.now())) await this.fetch();
     if (matching().length === 0 && !this.#isCurrent) {

@@ -5,16 +5,20 @@ import { keyOfPem } from '../../src/core/public-keys.ts';
 import { SetupError } from '../../src/core/setup-error.ts';
 import { IssuerKeys } from './issuer-keys.ts';
 
+/** A key that tokens are checked with. */
+export type TokenKey = {
+  key: Uint8Array | KeyObject;
+  /** Of a key that an issuer publishes, and may withdraw; undefined: one that is good for as long as the server runs. */
+  thumbprint: string | undefined;
+};
+
 /**
  * Finds the keys that a token may be checked with: those whose algorithm is the token’s own, so that no key is
  * ever taken for one of another kind (RFC 8725 2.1).
  *
  * @throws CodedError `keys_unavailable` when that cannot be known now
  */
-export type KeySource = (
-  algorithm: string,
-  kid: string | undefined,
-) => Promise<readonly (Uint8Array | KeyObject)[]>;
+export type KeySource = (algorithm: string, kid: string | undefined) => Promise<readonly TokenKey[]>;
 
 export type KeyOptions = {
   /** The secret of HS256; undefined: such tokens are not taken. */
@@ -31,7 +35,7 @@ function secretSource(secret: string): KeySource {
   if (IS_PEM.test(secret)) {
     throw new SetupError('JWT_SECRET holds a PEM, not a secret; a public key belongs in JWT_PUBLIC_KEY.');
   }
-  const key = new TextEncoder().encode(secret);
+  const key = { key: new TextEncoder().encode(secret), thumbprint: undefined };
   return async (algorithm) => (algorithm === 'HS256' ? [key] : []);
 }
 
@@ -57,7 +61,8 @@ async function publicKeySource(setting: string): Promise<KeySource> {
         'P-256, or Ed25519.',
     );
   }
-  return async (algorithm) => (known.algorithms.includes(algorithm) ? [known.key] : []);
+  const key = { key: known.key, thumbprint: undefined };
+  return async (algorithm) => (known.algorithms.includes(algorithm) ? [key] : []);
 }
 
 /** Where an issuer publishes its keys. @throws SetupError */
@@ -81,20 +86,21 @@ function issuerUrl(setting: string): URL {
  *
  * @param onFailure told of every attempt to reach the issuer that failed
  * @param onKeys told when keys may have been withdrawn
+ * @returns also the issuer that publishes keys, if there is one; to be closed
  * @throws SetupError
  */
 export async function openKeys(
   { secret, publicKey, jwksUrl }: KeyOptions,
   onFailure: (error: Error) => void,
   onKeys: () => void = () => {},
-): Promise<{ sources: readonly KeySource[]; close: () => void }> {
+): Promise<{ sources: readonly KeySource[]; issuer: IssuerKeys | undefined }> {
   const sources: KeySource[] = [];
   if (secret !== undefined) sources.push(secretSource(secret));
   if (publicKey !== undefined) sources.push(await publicKeySource(publicKey));
-  if (jwksUrl === undefined) return { sources, close: () => {} };
+  if (jwksUrl === undefined) return { sources, issuer: undefined };
   const issuer = new IssuerKeys({ url: issuerUrl(jwksUrl), onFailure, onKeys });
-  sources.push(async (algorithm, kid) => (await issuer.find(algorithm, kid)).map(({ key }) => key));
+  sources.push((algorithm, kid) => issuer.find(algorithm, kid));
   // So that the first token need not wait; nobody else does, for the issuer may come up after this server.
   void issuer.fetch();
-  return { sources, close: () => issuer.close() };
+  return { sources, issuer };
 }

@@ -12,6 +12,8 @@ export type Principal = {
   rooms: ReadonlySet<string> | undefined;
   /** When the token expires, clocks that differ allowed for, in milliseconds since 1970; undefined: never. */
   expiresAt: number | undefined;
+  /** The issuer’s key that signed the token, by its thumbprint; undefined: a key that cannot be withdrawn. */
+  keyThumbprint: string | undefined;
 };
 
 /** How far two clocks may differ, in seconds. */
@@ -22,8 +24,16 @@ const MAX_EXP = 253_402_300_799;
 export const unauthenticated = (message: string, cause?: unknown): CodedError =>
   new CodedError('unauthenticated', message, { cause });
 
-/** What the claims of a verified token say of its bearer. @throws CodedError `unauthenticated` */
-export function principalOf({ iss, exp, sub, scope, rooms }: JWTPayload): Principal {
+/**
+ * What the claims of a verified token say of its bearer.
+ *
+ * @param keyThumbprint the key that it was verified with, where an issuer publishes it
+ * @throws CodedError `unauthenticated`
+ */
+export function principalOf(
+  { iss, exp, sub, scope, rooms }: JWTPayload,
+  keyThumbprint: string | undefined,
+): Principal {
   if (typeof sub !== 'string' || !isName(sub)) {
     throw unauthenticated('The token’s “sub” must be a user name of 1-128 bytes without control characters.');
   }
@@ -42,5 +52,6 @@ export function principalOf({ iss, exp, sub, scope, rooms }: JWTPayload): Princi
     scopes: new Set(scope?.split(' ').filter((word) => word !== '') ?? []),
     rooms: limited ? new Set(rooms as string[]) : undefined,
     expiresAt: (exp + CLOCK_SKEW) * 1_000,
+    keyThumbprint,
   };
 }

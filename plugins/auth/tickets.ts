@@ -18,14 +18,20 @@ const TICKET = /^[\w-]{43}$/;
 const hashOf = (ticket: string): Buffer => createHash('sha256').update(ticket).digest();
 
 /** A principal as it is kept; JSON escapes what Postgres would not store in a text. */
-const pack = ({ userId, scopes, rooms, expiresAt }: Principal): string =>
-  JSON.stringify({ userId, scopes: [...scopes], rooms: rooms && [...rooms], expiresAt });
+const pack = ({ userId, scopes, rooms, expiresAt, keyThumbprint }: Principal): string =>
+  JSON.stringify({ userId, scopes: [...scopes], rooms: rooms && [...rooms], expiresAt, keyThumbprint });
 
-type Packed = { userId: string; scopes: string[]; rooms?: string[]; expiresAt?: number };
+type Packed = {
+  userId: string;
+  scopes: string[];
+  rooms?: string[];
+  expiresAt?: number;
+  keyThumbprint?: string;
+};
 
 function unpack(text: string): Principal {
-  const { userId, scopes, rooms, expiresAt } = JSON.parse(text) as Packed;
-  return { userId, scopes: new Set(scopes), rooms: rooms && new Set(rooms), expiresAt };
+  const { userId, scopes, rooms, expiresAt, keyThumbprint } = JSON.parse(text) as Packed;
+  return { userId, scopes: new Set(scopes), rooms: rooms && new Set(rooms), expiresAt, keyThumbprint };
 }
 
 /** What the database could not do; a ticket that may have been taken all the same is lost, and the next one is free. */

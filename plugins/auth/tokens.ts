@@ -73,10 +73,11 @@ export function tokenVerifier(sources: readonly KeySource[], { issuer, audience 
     }
     const { alg, kid } = headerOf(token);
     for (const source of sources) {
-      for (const key of await source(alg, kid)) {
+      for (const { key, thumbprint } of await source(alg, kid)) {
         if (key instanceof Uint8Array && !isSignedBy(token, key)) continue;
         try {
-          return principalOf((await jwtVerify(token, key, { ...claims, algorithms: [alg] })).payload);
+          const { payload } = await jwtVerify(token, key, { ...claims, algorithms: [alg] });
+          return principalOf(payload, thumbprint);
         } catch (error) {
           // Another key may have signed it. Whatever else is wrong with it no other key can mend.
           if (error instanceof errors.JWSSignatureVerificationFailed) continue;

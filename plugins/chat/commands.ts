@@ -1,3 +1,4 @@
+import type { Condition } from '../../src/core/condition.ts';
 import { OutcomeUnknownError, type Receipt } from '../../src/core/errors.ts';
 import type { Draft } from '../../src/core/events.ts';
 import type { Since } from '../../src/core/frame-schemas.ts';
@@ -22,8 +23,6 @@ export type Commander = {
   record: (draft: Draft) => Promise<Receipt>;
   /** Tells the sender why a command is not, or not known to be, on record. */
   tellError: (error: unknown, ref: string | undefined) => void;
-  /** A command is finished with. */
-  onCommandDone: () => void;
 };
 
 /**
@@ -32,11 +31,14 @@ export type Commander = {
  */
 export class Commands {
   readonly #commander: Commander;
+  readonly #changes: Condition;
   /** Oldest first. */
   #inFlight: Command[] = [];
 
-  constructor(commander: Commander) {
+  /** @param changes told whenever a command is finished with */
+  constructor(commander: Commander, changes: Condition) {
     this.#commander = commander;
+    this.#changes = changes;
   }
 
   /** How many are under way. */
@@ -75,7 +77,7 @@ export class Commands {
   /** Its sender was told. */
   finish(command: Command | undefined): void {
     command?.finish(true);
-    this.#commander.onCommandDone();
+    this.#changes.changed();
   }
 
   #record(draft: Draft, command: Command): void {
@@ -103,6 +105,6 @@ export class Commands {
   #drop(command: Command, error: unknown): void {
     this.#inFlight = this.#inFlight.filter((other) => other !== command);
     this.#commander.tellError(error, command.ref);
-    this.#commander.onCommandDone();
+    this.#changes.changed();
   }
 }

@@ -3,10 +3,6 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import Type from 'typebox';
 import { CodedError } from '../../src/core/errors.ts';
-import type { ServerFrame } from '../../src/core/frame-schemas.ts';
-import { frameBytes } from '../../src/core/frames.ts';
-import { Rooms } from '../../src/core/rooms.ts';
-import type { AuditEvent } from '../../src/core/schemas.ts';
 import { isName, isStorable } from '../../src/core/text.ts';
 import { addressOf } from '../addresses.ts';
 import type { Principal } from '../auth/index.ts';
@@ -16,6 +12,7 @@ import { CLOSE_GRACE_MS } from '../websocket.ts';
 import { Outbox } from './outbox.ts';
 import { replayer } from './replay.ts';
 import { Session, type SessionContext } from './session.ts';
+import { Sessions } from './sessions.ts';
 
 export type ChatOptions = { limits: { framesPerSecond: number; roomsPerSession: number } };
 
@@ -23,8 +20,6 @@ const DEFAULT_ROOM = 'lobby';
 const PING_MS = 30_000;
 /** How often it is looked whose token has expired: one timer for all, for there may be ten thousands of them. */
 const EXPIRY_MS = 1_000;
-/** In larger rooms, comings and goings are not told; n members make n × n such frames. */
-const MAX_PRESENCE_MEMBERS = 200;
 const MAX_USER_AGENT = 256;
 /** How long the end of the server waits for commands under way, and then for the ends to be recorded. */
 const DRAIN_MS = 2_000;
@@ -80,87 +75,11 @@ export default fp(
   async function chat(fastify: FastifyInstance, { limits }: ChatOptions) {
     const { audit, auth, tail, refuseConnection, refuseFrame, traffic } = fastify;
     const { takeFrame } = fastify.limits;
-    /** Sessions whose end is not on record yet, by id. */
-    const sessions = new Map<string, Session>();
-    const rooms = new Rooms<Session>();
+    const sessions = new Sessions(() => audit.instance);
     /** The server is stopping: no session may open any more. */
     let draining = false;
 
     // ---- from the log to the sockets
-
-    /** Tells the members of a room of somebody’s coming or going. */
-    function tellPresence(room: string, bytes: Buffer, except: Session | undefined): void {
-      const members = rooms.members(room);
-      if (members.size > MAX_PRESENCE_MEMBERS) return;
-      for (const member of members) if (member !== except) member.sendInRoom(room, bytes);
-    }
-
-    function deliverMessage(event: AuditEvent, room: string, session: Session | undefined): void {
-      const { seq, timestamp, user_id, message } = event;
-      const frame = {
-        type: 'message' as const,
-        room,
-        user_id: user_id ?? '',
-        text: message ?? '',
-        seq,
-        timestamp,
-      };
-      // Serialised once, however many members get it.
-      let bytes: Buffer | undefined;
-      for (const member of rooms.members(room)) {
-        if (member === session) continue;
-        bytes ??= frameBytes(frame);
-        member.sendInRoom(room, bytes);
-      }
-      session?.onOwnMessage(event, frame, bytes);
-    }
-
-    const presence = (
-      type: 'joined' | 'left',
-      room: string,
-      { user_id, seq, timestamp }: AuditEvent,
-    ): Buffer => frameBytes({ type, room, user_id: user_id ?? '', seq, timestamp } satisfies ServerFrame);
-
-    /** The end of a session on any instance: it left every room it was in. */
-    function deliverEnd(event: AuditEvent, session: Session | undefined): void {
-      const named = (event.details as { rooms?: string[] }).rooms ?? [];
-      // Of a session of our own we know all rooms, of another's those that the event names.
-      const left = session === undefined ? named : [...session.rooms];
-      if (session !== undefined) {
-        for (const room of left) rooms.remove(room, session);
-        sessions.delete(session.id);
-        // Whoever else has ended it had given this instance up.
-        if (event.instance !== audit.instance) session.cut();
-      }
-      for (const room of left) tellPresence(room, presence('left', room, event), session);
-    }
-
-    /** The ban of a user, who may have any number of sessions here. */
-    function expelUser(userId: string | null): void {
-      for (const session of sessions.values()) if (session.userId === userId) session.expel();
-    }
-
-    function deliver(event: AuditEvent): void {
-      const { action, room, session_id } = event;
-      const session = session_id === null ? undefined : sessions.get(session_id);
-      if (action === 'DISCONNECTED') deliverEnd(event, session);
-      if (action === 'USER_KICKED') session?.expel();
-      if (action === 'USER_BANNED') expelUser(event.target_user_id);
-      if (room === null) return;
-      if (action === 'MESSAGE_SENT') deliverMessage(event, room, session);
-      if (action === 'JOINED') {
-        tellPresence(room, presence('joined', room, event), session);
-        if (session === undefined) return;
-        rooms.add(room, session);
-        void session.onJoined(event, room);
-      }
-      if (action === 'LEFT') {
-        if (session !== undefined) rooms.remove(room, session);
-        const bytes = presence('left', room, event);
-        tellPresence(room, bytes, session);
-        session?.onLeft(event, room, bytes);
-      }
-    }
 
     /** The first seq that was not delivered here yet. */
     let delivered = tail.next;
@@ -168,7 +87,7 @@ export default fp(
       for (const event of events) {
         delivered = event.seq + 1;
         try {
-          deliver(event);
+          sessions.deliver(event);
         } catch (error) {
           // A fault with one event must not end the delivery of all that follow.
           fastify.log.error({ err: error, seq: event.seq }, 'an event could not be delivered');
@@ -176,16 +95,18 @@ export default fp(
       }
     });
 
-    // The ends of all sessions are, or will be, recorded by another instance.
-    audit.onLost(() => {
-      for (const session of sessions.values()) {
-        for (const room of session.rooms) rooms.remove(room, session);
-        session.cut();
-      }
-      sessions.clear();
-    });
+    audit.onLost(() => sessions.cutAll());
     audit.onNewEpoch((nextSeq) => {
       delivered = nextSeq;
+    });
+
+    // ---- the rights of who is connected
+
+    function checkKey(session: Session): void {
+      if (auth.isWithdrawn(session)) session.close(4401, 'the key of the token was withdrawn');
+    }
+    auth.onKeys(() => {
+      for (const session of sessions) checkKey(session);
     });
 
     // ---- from the sockets to the log
@@ -208,7 +129,7 @@ export default fp(
       delivered: () => delivered,
       onEnded: (session, recorded) => {
         // The end of one that is on record comes through the tail; only the others must be forgotten here.
-        if (!recorded) sessions.delete(session.id);
+        if (!recorded) sessions.forget(session);
         unended -= 1;
         if (unended === 0) allEnded?.resolve();
       },
@@ -268,28 +189,29 @@ export default fp(
         }
         const stream = request.raw.socket;
         const session = new Session(context, { socket, stream, principal, ip: addressOf(request) });
-        sessions.set(session.id, session);
+        sessions.add(session);
         unended += 1;
         session.open(firstRoom(request.query.room, principal), userAgentOf(request)).catch((error: Error) => {
           fastify.log.error({ err: error, session_id: session.id }, 'a session failed to open');
           session.close(1011, 'internal error');
         });
+        checkKey(session);
       },
     });
 
     const pings = setInterval(() => {
-      for (const session of sessions.values()) session.ping();
+      for (const session of sessions) session.ping();
     }, PING_MS);
     const expiries = setInterval(() => {
       const now = Date.now();
-      for (const session of sessions.values()) session.checkExpiry(now);
+      for (const session of sessions) session.checkExpiry(now);
     }, EXPIRY_MS);
 
     fastify.onSocketDrain(async () => {
       draining = true;
       clearInterval(pings);
       clearInterval(expiries);
-      const open = [...sessions.values()];
+      const open = [...sessions];
       await Promise.all(open.map((session) => session.drain(DRAIN_MS)));
       for (const session of open) session.close(1001, 'the server is shutting down');
       allEnded = Promise.withResolvers();

@@ -9,7 +9,6 @@ import type { Audit } from '../audit/index.ts';
 import type { DatabaseHandle } from '../database.ts';
 import type { Limits } from '../limits.ts';
 import type { Connection } from './connection.ts';
-import type { Session } from './session.ts';
 
 const MIB = 1024 * 1024;
 const MAX_MESSAGES = 1_000;
@@ -31,7 +30,16 @@ export type Asked = { room: string; since: Since; until: number; ref: string | u
 /** How many messages were sent, and whether there are more. */
 export type Replayed = { replayed: number; truncated: boolean };
 
-type Member = Pick<Session, 'id' | 'userId' | 'ip' | 'tellError' | 'onFault'>;
+/** The session that missed it, and what it is to be told. */
+export type Member = {
+  id: string;
+  userId: string;
+  ip: string | null;
+  /** Something was refused, or could not be done. */
+  tellError: (error: unknown, ref: string | undefined) => void;
+  /** An error that is nobody's but ours. */
+  onFault: (error: unknown) => void;
+};
 
 /**
  * Sends a member what it missed, or a `reset`, and then nothing is returned. Never rejects: what goes wrong is told by

@@ -19,8 +19,6 @@ import { type Course, Reader } from './reader.ts';
 const HEARTBEAT_MS = 15_000;
 /** How often it is looked whose token has expired. */
 const EXPIRY_MS = 1_000;
-/** How often tokens are verified again. One that is found good is then known for 10 s. */
-const RECHECK_MS = 5_000;
 const PAGE = 500;
 const NOTHING: Page = { events: [], hasMore: true };
 /** How long the end of the server waits for the ends of streams to be recorded. */
@@ -59,7 +57,7 @@ declare module 'fastify' {
 type Details = DetailsOf<'AUDIT_STREAMED'>;
 type Source = { user_id: string; ip: string | null };
 /** A stream that is open or being opened, and whose. */
-type Entry = { reader: Reader; request: FastifyRequest; principal: Principal };
+type Entry = { reader: Reader; principal: Principal };
 
 const hasExpired = ({ expiresAt }: Principal): boolean => expiresAt !== undefined && expiresAt <= Date.now();
 
@@ -118,20 +116,22 @@ export default fp(
           ),
         onFault: (error) => request.log.warn({ err: error }, 'a stream had to be ended'),
       });
-      // From here on it can be ended, so that no ban is missed while the log is asked.
-      const entry: Entry = { reader, request, principal };
+      // From here on it can be ended, so that nothing that ends the right to read is missed while the log is asked.
+      const entry: Entry = { reader, principal };
       entries.add(entry);
+      checkKey(entry);
       void reader.over.then((reason) => {
         entries.delete(entry);
         if (reason === 'too_slow') tooSlow += 1;
       });
-      const opening = begin(entry, asked, respond);
+      const opening = begin(entry, request, asked, respond);
       track(opening);
       await opening;
     }
 
     async function begin(
-      { reader, request, principal }: Entry,
+      { reader, principal }: Entry,
+      request: FastifyRequest,
       asked: StreamRequest,
       respond: () => ServerResponse,
     ): Promise<void> {
@@ -215,6 +215,12 @@ export default fp(
     moderation.onBanned((userId) => {
       for (const { reader, principal } of entries) if (principal.userId === userId) reader.end('banned');
     });
+    function checkKey({ reader, principal }: Entry): void {
+      if (auth.isWithdrawn(principal)) reader.end('token_withdrawn');
+    }
+    auth.onKeys(() => {
+      for (const entry of entries) checkKey(entry);
+    });
     // Those who come back are told by a reset, or go on.
     audit.onLost(() => endAll('failed'));
     audit.onNewEpoch((next) => {
@@ -229,13 +235,6 @@ export default fp(
       setInterval(() => {
         for (const { reader, principal } of entries) if (hasExpired(principal)) reader.end('token_expired');
       }, EXPIRY_MS),
-      setInterval(() => {
-        for (const { reader, request, principal } of entries) {
-          auth
-            .recheck(request, 'audit:read')
-            .catch(() => reader.end(hasExpired(principal) ? 'token_expired' : 'token_withdrawn'));
-        }
-      }, RECHECK_MS),
     ];
 
     // Beside the sessions, so that the end of the server takes no longer for it.

@@ -1,4 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { Deadline } from '../../db/deadline.ts';
 import { countEvents, type LogState, listEvents, readLogState, type SeqRange } from '../../db/events.ts';
 import { read } from '../../db/read.ts';
 import { type Cursor, checkEpoch, decodeCursor, encodeCursor, filterKey } from '../../src/core/cursor.ts';
@@ -41,9 +42,13 @@ export async function readPage(
   }
 
   const range = rangeOf(order, state, cursor);
-  const page = await read(listEvents(database.read, filter, range, order, limit));
+  // The page and the count are one read.
+  const deadline = new Deadline();
+  const page = await read(listEvents(database.read, filter, range, order, limit, deadline));
   const count =
-    total === 'exact' ? await read(countEvents(database.read, filter, wholeRange(state))) : undefined;
+    total === 'exact'
+      ? await read(countEvents(database.read, filter, wholeRange(state), deadline))
+      : undefined;
   await recordRead(audit, request, path, query, page.events.length);
 
   const next = nextCursor({ ...expected, epoch: state.epoch }, state, range, page, cursor);

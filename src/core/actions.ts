@@ -153,7 +153,7 @@ export const actions = {
         Type.Enum(exportOutcomes, {
           type: 'string',
           description:
-            'Only `ended`: `complete`; `client_gone`; `stalled`: the client took nothing for too long; `denied`: its ' +
+            'Only `ended`: `complete`; `client_gone`; `stalled`: the client took too little for too long; `denied`: its ' +
             'token expired or was withdrawn, or its user was banned; `failed`: the log could not be read on; `shutdown`.',
         }),
       ),

@@ -1,4 +1,4 @@
-import { createPublicKey, type KeyObject } from 'node:crypto';
+import { createHash, createPublicKey, type KeyObject } from 'node:crypto';
 
 /** A key of somebody who issues tokens. */
 export type PublicKey = {
@@ -7,6 +7,8 @@ export type PublicKey = {
   algorithms: readonly string[];
   /** How tokens name it. */
   kid: string | undefined;
+  /** What tells it from all others, whatever it is called (RFC 7638, with SHA-256). */
+  thumbprint: string;
 };
 
 /** Every algorithm that any such key can have. */
@@ -43,12 +45,22 @@ function orNothing<T>(read: () => T): T | undefined {
   }
 }
 
+/** RFC 7638 3: what makes a key, and nothing else, its members in order. Node exports just those of a public key. */
+function thumbprintOf(key: KeyObject): string {
+  const jwk = key.export({ format: 'jwk' });
+  const canonical = JSON.stringify(jwk, Object.keys(jwk).toSorted());
+  return createHash('sha256').update(canonical).digest('base64url');
+}
+
+/** A key that can check signatures by these algorithms; none when there are none. */
+const publicKey = (key: KeyObject, algorithms: readonly string[], kid?: string): PublicKey[] =>
+  algorithms.length === 0 ? [] : [{ key, algorithms, kid, thumbprint: thumbprintOf(key) }];
+
 /** A public key written as PEM (SPKI, RFC 7468 13); undefined when the text is not one, or its kind is not taken. */
 export function keyOfPem(text: string): PublicKey | undefined {
   if (!PEM.test(text)) return undefined;
   const key = orNothing(() => createPublicKey(text.trim()));
-  const algorithms = key === undefined ? [] : algorithmsOf(key);
-  return key === undefined || algorithms.length === 0 ? undefined : { key, algorithms, kid: undefined };
+  return key === undefined ? undefined : publicKey(key, algorithmsOf(key))[0];
 }
 
 type Jwk = Partial<Record<'kty' | 'n' | 'e' | 'crv' | 'x' | 'y' | 'kid' | 'alg' | 'use', string>> & {
@@ -68,7 +80,7 @@ function keyOfJwk({ kty = '', kid, alg, use, key_ops, ...members }: Jwk): Public
   );
   if (key === undefined) return [];
   const algorithms = algorithmsOf(key).filter((name) => alg === undefined || name === alg);
-  return algorithms.length === 0 ? [] : [{ key, algorithms, kid: typeof kid === 'string' ? kid : undefined }];
+  return publicKey(key, algorithms, typeof kid === 'string' ? kid : undefined);
 }
 
 /**

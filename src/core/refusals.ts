@@ -46,15 +46,27 @@ export type RefusalOptions = {
   maxKinds: number;
   /** The most sources that are counted where they share an event. */
   maxCounted: number;
+  /**
+   * Whether there may be one more event that names a source, beyond the one that each has in a window: asked before each
+   * of them, and counted where it is so.
+   */
+  mayName: () => boolean;
   /** Milliseconds since 1970. */
   now: () => number;
 };
 
-type Window = {
+/** What a window is for. */
+type Purpose = {
   draft: RefusalDraft;
+  action: string;
   code: string;
   /** Whose place it takes; undefined: nobody's, for sources share it. */
   owner: string | undefined;
+  /** Whether its events need not be asked for: they are shared, or the first of their source. */
+  isDue: boolean;
+};
+
+type Window = Purpose & {
   /** When this window began. */
   startedAt: number;
   /** Refusals that no event stands for yet, when the first of them was seen, and where they all were. */
@@ -80,8 +92,9 @@ const common = (one: Where | undefined, other: Where | undefined): Where | undef
  * counts of all events add up to what was noted.
  *
  * A source has one place, whatever it does, so that none can take those of others. A window has one event at most and
- * keeps its place until it is over. So in `windowMs` there are at most `maxSources` times `maxKinds` and the actions
- * events that name a source, and one more for each action and code.
+ * keeps its place until it is over. So in `windowMs` there are at most `maxSources` events that each name a source for
+ * the first time, and one for each action and code that sources share. All others that name a source, up to `maxKinds`
+ * and one for each action, are asked for (`mayName`); where that is refused, they are folded into the shared ones.
  */
 export class Refusals {
   readonly #options: RefusalOptions;
@@ -104,39 +117,43 @@ export class Refusals {
 
   /** Notes one refusal; answers nobody and never throws. */
   note({ action, code, where, source, draft }: Refusal): void {
-    const kind = `${action} ${code}`;
-    const own = `${source}\n${kind}`;
+    const own = `${source}\n${action} ${code}`;
     const share = { pending: 1, since: this.#options.now(), where, sources: [source] };
     const hasPlace = this.#places.has(source);
     const hasRoom = hasPlace ? this.#places.hasRoom(source) : this.#places.size < this.#options.maxSources;
-    if (this.#own.has(own) || hasRoom) this.#add(this.#own, own, share, { draft, code, owner: source });
-    else if (hasPlace) {
-      this.#add(this.#own, `${source}\n${action}`, share, { draft, code: REST, owner: source });
-    } else this.#add(this.#shared, kind, share, { draft, code, owner: undefined });
+    const made = { draft, action, code, owner: source, isDue: !hasPlace };
+    if (this.#own.has(own) || hasRoom) this.#addOwn(own, share, made);
+    else if (hasPlace) this.#addOwn(`${source}\n${action}`, share, { ...made, code: REST });
+    else this.#addShared(share, made);
   }
 
   /** Records what is still pending; resolves when the attempts have ended. */
   async close(): Promise<void> {
     clearInterval(this.#sweep);
-    for (const windows of [this.#own, this.#shared]) {
-      for (const [key, window] of windows) if (window.pending > 0) this.#record(windows, key, window);
-    }
+    for (const [key, window] of this.#own) if (window.pending > 0) this.#recordOwn(key, window);
+    for (const [key, window] of this.#shared) if (window.pending > 0) this.#record(this.#shared, key, window);
     await Promise.all(this.#recording);
   }
 
+  /** Adds refusals to a window of their source, or to a shared one where it may not begin. */
+  #addOwn(key: string, share: Share, made: Purpose): void {
+    if (this.#own.has(key) || made.isDue || this.#options.mayName()) this.#add(this.#own, key, share, made);
+    else this.#addShared(share, made);
+  }
+
+  #addShared(share: Share, { draft, action, code }: Purpose): void {
+    const made = { draft, action, code, owner: undefined, isDue: true };
+    this.#add(this.#shared, `${action} ${code}`, share, made);
+  }
+
   /** Adds refusals to a window, which begins with them if there is none. */
-  #add(
-    windows: Map<string, Window>,
-    key: string,
-    share: Share,
-    made: Pick<Window, 'draft' | 'code' | 'owner'>,
-  ): void {
+  #add(windows: Map<string, Window>, key: string, share: Share, made: Purpose): void {
     const known = windows.get(key);
     if (known !== undefined) {
       this.#merge(known, share);
       return;
     }
-    const window = { ...made, startedAt: share.since, ...NOTHING, sources: new Set<string>() };
+    const window = { ...made, startedAt: this.#options.now(), ...NOTHING, sources: new Set<string>() };
     this.#merge(window, share);
     this.#open(windows, key, window);
     this.#record(windows, key, window);
@@ -158,20 +175,36 @@ export class Refusals {
     if (window.owner !== undefined) this.#places.add(window.owner);
   }
 
+  #end(windows: Map<string, Window>, key: string, { owner }: Window): void {
+    windows.delete(key);
+    if (owner !== undefined) this.#places.remove(owner);
+  }
+
   #endWindows(): void {
     const now = this.#options.now();
     for (const windows of [this.#own, this.#shared]) {
       for (const [key, window] of windows) {
         if (now - window.startedAt < this.#options.windowMs) continue;
-        if (window.pending === 0) {
-          windows.delete(key);
-          if (window.owner !== undefined) this.#places.remove(window.owner);
-        } else {
+        if (window.pending === 0) this.#end(windows, key, window);
+        else {
           window.startedAt = now;
-          this.#record(windows, key, window);
+          if (window.owner === undefined) this.#record(windows, key, window);
+          else this.#recordOwn(key, window);
         }
       }
     }
+  }
+
+  /** Records what is pending of a source by its name, or else ends its window and adds it to the shared one. */
+  #recordOwn(key: string, window: Window): void {
+    const { pending, since, where, owner = '' } = window;
+    if (window.isDue || this.#options.mayName()) {
+      this.#record(this.#own, key, window);
+      return;
+    }
+    window.pending = 0;
+    this.#end(this.#own, key, window);
+    this.#addShared({ pending, since, where, sources: [owner] }, window);
   }
 
   #record(windows: Map<string, Window>, key: string, window: Window): void {

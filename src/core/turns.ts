@@ -7,6 +7,11 @@ export type TurnBounds = {
   maxWaiting: number;
   /** How long one waits before it is refused, in milliseconds. */
   waitMs: number;
+  /**
+   * Called when some work begins; what it gives is called when that is over, and tells for how many milliseconds its turn
+   * rests before another one has it. Without it turns do not rest.
+   */
+  rest?: () => () => number;
   /** What they are told who are refused. */
   refuse: () => CodedError;
 };
@@ -14,7 +19,7 @@ export type TurnBounds = {
 /** `taken` is at least 1: a key without a turn has no line. */
 type Line = { taken: number; waiting: ((mine: boolean) => void)[] };
 
-/** Lets each key do only so much at a time; what is more waits, in the order in which it came. */
+/** Lets each key do only so much at a time; what is more waits, in the order in which it came. Nobody waits for a rest but the next. */
 export class Turns {
   readonly #bounds: TurnBounds;
   readonly #lines = new Map<string, Line>();
@@ -35,10 +40,13 @@ export class Turns {
    */
   async run<T>(key: string, work: () => Promise<T>): Promise<T> {
     if (!(await this.#take(key))) throw this.#bounds.refuse();
+    const restMs = this.#bounds.rest?.();
     try {
       return await work();
     } finally {
-      this.#give(key);
+      const ms = restMs?.() ?? 0;
+      if (ms > 0) setTimeout(() => this.#give(key), ms).unref();
+      else this.#give(key);
     }
   }
 

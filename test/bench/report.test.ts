@@ -103,6 +103,13 @@ test('what was measured is held against the bounds', async (t) => {
     reads: {
       kinds: [
         { kind: 'pages', ratio: { median: 0.97, min: 0.9, max: 1 } },
+        { kind: 'burst', ratio: { median: 0.79, min: 0.7, max: 1 } },
+        { kind: 'stats', ratio: { median: 0.81, min: 0.8, max: 1 } },
+        { kind: 'search', ratio: { median: 0.82, min: 0.8, max: 1 } },
+        { kind: 'exports', ratio: { median: 0.83, min: 0.8, max: 1 } },
+        { kind: 'history', ratio: { median: 0.84, min: 0.8, max: 1 } },
+        { kind: 'live', ratio: { median: 0.96, min: 0.8, max: 1 } },
+        { kind: 'streams', ratio: { median: 0.5, min: 0.4, max: 1 } },
         { kind: 'limited', ratio: { median: 0.85, min: 0.8, max: 0.9 } },
         { kind: 'denied', ratio: { median: 0.7, min: 0.6, max: 0.8 } },
       ],
@@ -120,7 +127,27 @@ test('what was measured is held against the bounds', async (t) => {
   const verdicts = judge(measured);
   t.same(
     verdicts.map(({ measured: one }) => one?.median),
-    [40, 1 / 40, 2.5, 0.4, 0.79, 1.1, 0.9, 0.9, 0.79, 0.97, 0.85, 0.7],
+    [
+      40,
+      1 / 40,
+      2.5,
+      0.4,
+      0.79,
+      1.1,
+      0.9,
+      0.9,
+      0.79,
+      0.97,
+      0.79,
+      0.81,
+      0.82,
+      0.83,
+      0.84,
+      0.96,
+      0.5,
+      0.85,
+      0.7,
+    ],
   );
   const standings = verdictTable(verdicts)
     .split('\n')
@@ -128,13 +155,14 @@ test('what was measured is held against the bounds', async (t) => {
     .map((line) => line.split('|').at(-2)?.trim());
   t.same(standings, [
     ...['met', 'met', 'NOT MET', 'met', 'NOT MET', 'aim reached', 'aim reached'],
-    ...['met', 'NOT MET', 'aim reached', 'met', 'NOT MET'],
+    ...['met', 'NOT MET', 'aim reached', 'NOT MET', 'met', 'met', 'met', 'met', 'aim reached', 'NOT MET'],
+    ...['met', 'NOT MET'],
   ]);
 });
 
 test('what was not measured is not met either', async (t) => {
   const verdicts = judge(nothing as unknown as Measured);
-  t.equal(verdicts.length, 12);
+  t.equal(verdicts.length, 19);
   t.ok(verdicts.every(({ measured }) => measured === null));
   t.notMatch(verdictTable(verdicts), /NOT MET|\bmet\b/);
 });

@@ -2,8 +2,7 @@ import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { test } from 'tap';
 import { ExportWriter } from '../../src/core/export.ts';
-import { csvColumns } from '../../src/core/export-lines.ts';
-import { AuditEvent } from '../../src/core/schemas.ts';
+import { type AuditEvent, eventFields } from '../../src/core/schemas.ts';
 import { parseCsv } from '../support/csv.ts';
 import { eventAt, eventsBetween } from '../support/log.ts';
 import { anyText, holds } from '../support/property.ts';
@@ -24,7 +23,7 @@ const undo = (cell: string): string => (cell.startsWith("'") ? cell.slice(1) : c
 
 /** An event read back from a record of the CSV. */
 function eventOf(record: readonly string[]): Record<string, unknown> {
-  const cells = csvColumns.map((column, index) => {
+  const cells = eventFields.map((column, index) => {
     const cell = record[index] ?? '';
     if (cell === '') return [column, null];
     if (column === 'seq' || column === 'erased_by') return [column, Number(cell)];
@@ -64,10 +63,6 @@ test('an export of nothing is as whole as any other', async (t) => {
   );
   const { text, before } = write('csv', []);
   t.equal(text, `${before}#end,0,,,${sha256(before)},,,,,,,,\r\n`);
-});
-
-test('the columns of the CSV are all fields of an event', async (t) => {
-  t.strictSame(csvColumns, Object.keys(AuditEvent.properties));
 });
 
 test('no cell with text starts like a formula, and the one quote before it is all that differs', async (t) => {
@@ -112,7 +107,7 @@ test('whatever an event holds comes back from the CSV, once the quotes are taken
         details: { reason },
       }));
       const [header, ...records] = parseCsv(write('csv', events).text);
-      if (header?.join() !== csvColumns.join()) throw new Error('the header is another');
+      if (header?.join() !== eventFields.join()) throw new Error('the header is another');
       if (records.pop()?.[0] !== '#end') throw new Error('the last record is another');
       const back = JSON.stringify(records.map(eventOf));
       if (back !== JSON.stringify(events)) throw new Error(`${back} came back`);

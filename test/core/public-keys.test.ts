@@ -1,4 +1,5 @@
 import { createSecretKey, generateKeyPairSync } from 'node:crypto';
+import { calculateJwkThumbprint } from 'jose';
 import { test } from 'tap';
 import { keyOfPem, keysOfSet } from '../../src/core/public-keys.ts';
 import { makeKey } from '../support/issuer.ts';
@@ -24,6 +25,24 @@ test('the kind of a key decides the algorithms, as PEM and as JWK', async (t) =>
     t.match(keysOfSet({ keys: [jwk] }), [{ kid: alg, algorithms: expected }], `${alg} as JWK`);
     t.match(keysOfSet({ keys: [{ ...jwk, alg }] }), [{ algorithms: [alg] }], 'and a JWK may narrow them');
   }
+});
+
+test('a key has one thumbprint, whatever it is called and however it is written', async (t) => {
+  // RFC 7638 3.1
+  const n =
+    '0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMs' +
+    'tn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn' +
+    '1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw';
+  const example = { kty: 'RSA', n, e: 'AQAB', alg: 'RS256', kid: '2011-04-29' };
+  t.match(keysOfSet({ keys: [example] }), [{ thumbprint: 'NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs' }]);
+  const seen = new Set<string>();
+  for (const { jwk, publicPem } of keys) {
+    const thumbprint = await calculateJwkThumbprint(jwk);
+    t.match(keysOfSet({ keys: [{ ...jwk, kid: 'another name' }] }), [{ thumbprint }]);
+    t.match(keyOfPem(publicPem), { thumbprint });
+    seen.add(thumbprint);
+  }
+  t.equal(seen.size, keys.length);
 });
 
 test('keys of any other kind are not taken', async (t) => {

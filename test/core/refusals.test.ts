@@ -34,6 +34,7 @@ function setup(options: Partial<RefusalOptions> = {}) {
     maxSources: 100,
     maxKinds: 100,
     maxCounted: 100,
+    mayName: () => true,
     now: () => clock.now,
     ...options,
   });
@@ -212,6 +213,31 @@ test('however many sources there are, a window brings no more events than the bo
   await refusals.close();
 });
 
+test('beyond what may be named, further kinds of a source share an event for each code, and the first is named', async (t) => {
+  const budget = { left: 2 };
+  const mayName = (): boolean => budget.left-- > 0;
+  const { note, logged, clock, refusals } = setup({ mayName, maxKinds: 3 });
+  // At the limit: the first kind, and two more.
+  for (const code of ['a', 'b', 'c']) note('mallory', `MESSAGE_REFUSED ${code}`);
+  t.strictSame(await logged(3), ['a mallory ×1 @1000', 'b mallory ×1 @1000', 'c mallory ×1 @1000']);
+  // One beyond, be it the rest of a source or a further kind of another one.
+  note('mallory', 'MESSAGE_REFUSED d');
+  for (const code of ['a', 'b', 'b']) note('alice', `MESSAGE_REFUSED ${code}`);
+  t.strictSame((await logged(6)).slice(3), [
+    '* 1 others ×1 @1000',
+    'a alice ×1 @1000',
+    'b 1 others ×1 @1000',
+  ]);
+  // So are repeats, but for those of the first kind.
+  for (const code of ['a', 'b', 'b']) note('mallory', `MESSAGE_REFUSED ${code}`);
+  clock.now += WINDOW_MS;
+  t.strictSame((await logged(8)).slice(6), ['a mallory ×1 @1000', 'b 2 others ×3 @1000']);
+  budget.left = 1;
+  note('mallory', 'MESSAGE_REFUSED b');
+  t.match((await logged(9))[8], /^b mallory ×1/, 'and named again when there is room');
+  await refusals.close();
+});
+
 test('whatever happens, the counts of all events add up to what was refused', async (t) => {
   const source = fc.integer({ min: 0, max: 6 }).map((number) => `source-${number}`);
   const code = fc.constantFrom('MESSAGE a', 'MESSAGE b', 'MESSAGE c', 'REQUEST a', 'REQUEST d');
@@ -228,6 +254,7 @@ test('whatever happens, the counts of all events add up to what was refused', as
       const doubts: { settle: (onRecord: boolean) => void }[] = [];
       let state = 'works';
       let now = 0;
+      let asked = 0;
       const record = async ({ message }: Draft): Promise<void> => {
         const [name = '', count] = message?.split(' ') ?? [];
         const put = (): void => void onRecord.set(name, (onRecord.get(name) ?? 0) + Number(count));
@@ -250,6 +277,7 @@ test('whatever happens, the counts of all events add up to what was refused', as
         maxSources: 3,
         maxKinds: 2,
         maxCounted: 2,
+        mayName: () => asked++ % 3 !== 0,
         now: () => now,
       });
       const tick = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 1));

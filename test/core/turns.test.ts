@@ -1,6 +1,7 @@
 import { test } from 'tap';
 import { CodedError } from '../../src/core/errors.ts';
 import { Turns } from '../../src/core/turns.ts';
+import { until } from '../support/client.ts';
 
 const refuse = () => new CodedError('rate_limited', 'Not now.');
 const refused = { code: 'rate_limited' };
@@ -75,4 +76,29 @@ test('only so many wait, and no longer than they may; who was refused is never b
   );
   t.equal(await turns.run('alice', async () => 'again'), 'again');
   t.equal(turns.size, 0);
+});
+
+test('a turn rests for as long as is told when its work is over, and its own answer does not wait for that', async (t) => {
+  let restMs = 40;
+  const told: string[] = [];
+  const rest = () => {
+    told.push('begun');
+    return () => {
+      told.push('over');
+      return restMs;
+    };
+  };
+  const turns = new Turns({ most: 1, maxWaiting: 10, waitMs: 60_000, refuse, rest });
+  t.equal(await turns.run('alice', async () => 'first'), 'first');
+  t.strictSame(told, ['begun', 'over']);
+  const overAt = performance.now();
+  t.equal(await turns.run('bob', async () => 'bob'), 'bob', 'nobody else waits for it');
+  restMs = 0;
+  await t.rejects(
+    turns.run('alice', () => Promise.reject(new Error('broken'))),
+    { message: 'broken' },
+  );
+  t.ok(performance.now() - overAt >= 35, 'the next one did');
+  t.strictSame(told.length, 6, 'after a failure as well');
+  await until('nothing is kept of who has none', () => turns.size === 0);
 });

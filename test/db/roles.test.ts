@@ -7,10 +7,12 @@ import { findBan, readBans } from '../../db/bans.ts';
 import { getEvent, listEvents, readCursorKey, readLogState } from '../../db/events.ts';
 import { migrate } from '../../db/migrate.ts';
 import { migrations } from '../../db/migrations/index.ts';
-import { indexNext, readNextBlock } from '../../db/search-index.ts';
+import { fillBlock, indexNext, readNextBlock, writeBlock } from '../../db/search-index.ts';
 import { checkDatabase } from '../../db/self-check.ts';
 import { issueTicket, takeTicket } from '../../db/tickets.ts';
+import { BlockBuilder, finish } from '../../src/core/search/block.ts';
 import { BLOCK_SIZE } from '../../src/core/search/offsets.ts';
+import { fields } from '../../src/core/search/terms.ts';
 import { build } from '../support/app.ts';
 import { connect } from '../support/client.ts';
 import { openStream } from '../support/event-stream.ts';
@@ -104,6 +106,37 @@ test('the app’s role indexes a block that is whole, and searches it', async (t
   for (const filter of [{ user_id: ['mallory'] }, { q: 'needle' }]) {
     t.match(await listEvents(read, filter, whole, 'asc', 10), { events: [{ seq: 777 }], hasMore: false });
   }
+});
+
+test('the app’s role cannot write an index that counts fewer events than a block has, in any field', async (t) => {
+  const { url, ownerUrl, appUrl } = await createRoles(t);
+  await migrate(openDb(t, ownerUrl, 'migrate'));
+  await query(
+    url,
+    `insert into audit_event
+         (seq, timestamp, occurred_at, action, user_id, room, target_user_id, session_id, ip, instance)
+       select n, now(), now(), 'MESSAGE_SENT', 'alice', 'lobby', case when n % 2 = 0 then 'bob' end,
+         case when n = 5 then gen_random_uuid() end, case when n > 9 then '192.0.2.1' end, 'a test'
+       from generate_series(1, ${BLOCK_SIZE - 1}) n;
+     insert into audit_batch values (1, ${BLOCK_SIZE - 1}, now(), 'a test', 1)`,
+  );
+  const index = openDb(t, appUrl, 'index');
+  const builder = new BlockBuilder(0);
+  await fillBlock(index, builder, builder.to);
+  const whole = finish(builder);
+  for (const { number, column } of fields) {
+    // One event less of one value of one field, and nothing else.
+    const counts = whole.counts.with(
+      whole.fields.indexOf(number),
+      (whole.counts[whole.fields.indexOf(number)] ?? 0) - 1,
+    );
+    const message = new RegExp(`the index of block 0 misses events: 1 of \\d+ by ${column}$`);
+    await t.rejects(writeBlock(index, { ...whole, counts }), { code: '23514', message }, column);
+  }
+  const empty = { fields: [], values: [], counts: [], actions: [], rooms: [], lists: Buffer.alloc(0) };
+  await t.rejects(writeBlock(index, { ...whole, ...empty }), { code: '23514' });
+  t.equal(await readNextBlock(index), 0, 'nothing of them was written');
+  t.equal(await writeBlock(index, whole), true);
 });
 
 test('partitions that the owner’s function makes for the app are readable by it, and closed to it', async (t) => {

@@ -1,5 +1,6 @@
 import { type Test, test } from 'tap';
 import type { Db } from '../../db/client.ts';
+import { Deadline } from '../../db/deadline.ts';
 import { countEvents, eventsFrom, listEvents } from '../../db/events.ts';
 import { fillBlock, indexNext, readNextBlock, writeBlock } from '../../db/search-index.ts';
 import type { Filter } from '../../src/core/filter.ts';
@@ -238,4 +239,15 @@ test('a block is indexed once, and only when it is whole and its turn', async (t
   );
   await t.rejects(writeBlock(db, finish(third)), { code: '55000' });
   t.equal(await readNextBlock(db), 2);
+});
+
+test('what a read has left of its time is all that its page and its count get', async (t) => {
+  const db = openDb(t, await createDatabase(t), 'read');
+  const range = { from: 0, to: 10 };
+  const search = listEvents(db, { room: 'lobby' }, range, 'desc', 5, new Deadline(0));
+  await t.rejects(search, { code: 'too_slow' });
+  for (const filter of [{}, { room: 'lobby' }]) {
+    await t.rejects(countEvents(db, filter, range, new Deadline(0)), { code: 'too_slow' });
+    t.match(await countEvents(db, filter, range), { exact: true });
+  }
 });

@@ -3,7 +3,9 @@ import type { Random } from '../../bench/seed/random.ts';
 import { frameOf, OPCODES } from '../support/frame-bytes.ts';
 import { handshakeOf } from '../support/raw-client.ts';
 import { administrators } from './administrators.ts';
+import { auditors } from './auditors.ts';
 import { goodFrame, requestOf } from './corpus.ts';
+import { listeners } from './listeners.ts';
 import { mutate } from './mutate.ts';
 import {
   type Actor,
@@ -164,4 +166,6 @@ export const actors: readonly Actor[] = [
   ...[request, request, request, pipeline, stall, stallInFrame, reset, drip, deafen, crowd],
   ...administrators,
   ...tickets,
+  ...auditors,
+  ...listeners,
 ];

@@ -13,6 +13,19 @@ const mustBeNone: Record<string, string> = {
       having count(*) filter (where action = 'CONNECTED') <> 1 or count(*) filter (where action = 'DISCONNECTED') <> 1
     ) as odd`,
   'sessions that are open still': 'select count(*) from chat_session',
+  'streams without an end, or with two': `
+    select count(*) from (
+      select 1 from audit_event where action = 'AUDIT_STREAMED'
+      group by coalesce(details->>'opened_seq', seq::text) having count(*) <> 2
+    ) as odd`,
+  'exports without an end, or with two': `
+    select count(*) from (
+      select 1 from audit_event where action = 'AUDIT_EXPORTED'
+      group by coalesce(details->>'started_seq', seq::text) having count(*) <> 2
+    ) as odd`,
+  'exports and streams that failed': `
+    select count(*) from audit_event
+    where action in ('AUDIT_EXPORTED', 'AUDIT_STREAMED') and (details->>'outcome' = 'failed' or details->>'reason' = 'failed')`,
   'messages of sessions that were kicked before': `
     select count(*) from audit_event kick join audit_event said on said.session_id = kick.session_id and said.seq > kick.seq
     where kick.action = 'USER_KICKED' and said.action in ('MESSAGE_SENT', 'JOINED')`,

@@ -3,7 +3,8 @@ import { parseArgs } from 'node:util';
 export const USAGE = `npm run fuzz -- [OPTION...]
 
 Starts the server on a throw-away Postgres, and sends it good, changed and broken frames and requests, half-open,
-slow and reset connections, and many sessions at once, while administrators kick and ban, and some come with tickets.
+slow and reset connections, and many sessions at once, while administrators kick and ban, auditors read in every way,
+and some come with tickets.
 Then it looks whether the server lives, holds no more than it did, and has all of it on record. Ends with 1 when
 anything is wrong. Linux only.
 

@@ -3,8 +3,8 @@ import type { Holdings } from './target.ts';
 
 const MAX_FAULTS = 20;
 
-const holdings = ({ rssMib, heapMib, files, sockets }: Holdings): string =>
-  `${rssMib.toFixed(1)} MiB resident, ${heapMib.toFixed(1)} MiB of heap, ${files} files, ${sockets} WebSockets`;
+const holdings = ({ rssMib, heapMib, files, sockets, streams }: Holdings): string =>
+  `${rssMib.toFixed(1)} MiB resident, ${heapMib.toFixed(1)} MiB of heap, ${files} files, ${sockets} WebSockets, ${streams} streams`;
 
 /** Everything that was found, for people. */
 export function describe({ options, tally, episodes, guest, before, after, log, faults }: Findings): string {

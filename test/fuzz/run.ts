@@ -41,7 +41,9 @@ export function growth(before: Holdings, after: Holdings): string[] {
     const grown = after[name as keyof typeof ALLOWED] - before[name as keyof typeof ALLOWED];
     return grown > allowed ? [`${name} grew by ${grown.toFixed(1)}, more than ${allowed}`] : [];
   });
-  return after.sockets === 0 ? faults : [...faults, `${after.sockets} WebSockets are open with nobody there`];
+  if (after.sockets !== 0) faults.push(`${after.sockets} WebSockets are open with nobody there`);
+  if (after.streams !== 0) faults.push(`${after.streams} streams are open with nobody there`);
+  return faults;
 }
 
 /** Traffic for so long; resolves with the number of episodes when all of it is over. */

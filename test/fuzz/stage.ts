@@ -101,6 +101,9 @@ export async function leave(client: RawClient, random: Random): Promise<void> {
   client.socket.destroy();
 }
 
+/** The 503s that say no more than that there is much to do, or much of the log. */
+const busy = new Set(['overloaded', 'too_slow']);
+
 type HowToRead = { hasBody?: boolean; isFirst?: boolean };
 
 /** What the answer to bytes of HTTP is, if there is one. */
@@ -121,7 +124,8 @@ export async function countAnswer(
     const isProblem = status >= 400 && body.startsWith('{');
     const code = isProblem ? (JSON.parse(body) as { code: string }).code : '';
     tally.add(kind, `${status} ${code}`.trim());
-    if (status >= 500 || !(status >= 100)) tally.fault(`${kind}: ${status} ${body.slice(0, 200)}`);
+    if ((status >= 500 && !busy.has(code)) || !(status >= 100))
+      tally.fault(`${kind}: ${status} ${body.slice(0, 200)}`);
   } catch (error) {
     if (error instanceof SyntaxError) tally.fault(`${kind}: the body is not JSON`);
     tally.add(kind, client.ended ? 'ended' : 'no answer');

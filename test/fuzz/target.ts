@@ -30,7 +30,7 @@ const limits = {
 };
 
 /** What the process holds at a moment when nothing should be going on. */
-export type Holdings = { rssMib: number; heapMib: number; files: number; sockets: number };
+export type Holdings = { rssMib: number; heapMib: number; files: number; sockets: number; streams: number };
 
 /** The server under test, a process of its own. */
 export type Target = {
@@ -105,12 +105,19 @@ export async function startTarget(databaseUrl: string, dataDir: string): Promise
 
   async function measure(): Promise<Holdings> {
     const scrape = async () => readScrape(await (await fetch(`${url}/metrics`)).text());
+    const open = async () => {
+      const scraped = await scrape();
+      return {
+        sockets: scraped.value('minutebook_sessions_open') ?? -1,
+        streams: scraped.value('minutebook_streams_open') ?? -1,
+      };
+    };
     // Half-open connections are cut after 10 s, looked at every 5 s.
     const giveUp = performance.now() + 30_000;
-    let sockets = (await scrape()).value('minutebook_sessions_open') ?? -1;
-    while (sockets !== 0 && performance.now() < giveUp) {
+    let { sockets, streams } = await open();
+    while ((sockets !== 0 || streams !== 0) && performance.now() < giveUp) {
       await delay(500);
-      sockets = (await scrape()).value('minutebook_sessions_open') ?? -1;
+      ({ sockets, streams } = await open());
     }
     // What was refused is told apart for 10 s, and idle connections of HTTP are kept for as long as these.
     await delay(16_000);
@@ -121,7 +128,7 @@ export async function startTarget(databaseUrl: string, dataDir: string): Promise
     const heap = (await scrape()).value('nodejs_heap_size_used_bytes') ?? 0;
     const rss = Number(/^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) * 1024;
     const files = readdirSync(`/proc/${pid}/fd`).length;
-    return { rssMib: rss / MIB, heapMib: heap / MIB, files, sockets };
+    return { rssMib: rss / MIB, heapMib: heap / MIB, files, sockets, streams };
   }
 
   return {

@@ -10,6 +10,7 @@ const principal = (userId: string, expiresAt?: number): Principal => ({
   scopes: new Set(),
   rooms: undefined,
   expiresAt,
+  keyThumbprint: undefined,
 });
 
 /** Verifies any token as its user's own, and says which were verified. */

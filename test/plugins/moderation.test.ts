@@ -2,6 +2,8 @@ import { sql } from 'kysely';
 import { type Test, test } from 'tap';
 import { build, problemIn, type TestApp } from '../support/app.ts';
 import { connect, until } from '../support/client.ts';
+import { openStream } from '../support/event-stream.ts';
+import { endsOf, fill } from '../support/export.ts';
 import { act, asAdmin, soon } from '../support/moderation.ts';
 import { query } from '../support/postgres.ts';
 import { proxy } from '../support/proxy.ts';
@@ -13,6 +15,8 @@ type Between = Awaited<ReturnType<typeof proxy>>;
 
 /** The bans in force hold on an instance within this time, in milliseconds. */
 const IN_FORCE_MS = 1_000;
+/** What asks for the ban of one user. */
+const QUESTION = '"b"."user_id" =';
 /** Longer than what is known of bans is trusted. */
 const STALE_MS = 900;
 
@@ -154,7 +158,7 @@ test('no request asks the database for bans while the log is followed', async (t
   await until('the bans are known', async () => (await statusOf(two, 'mallory')) === 403);
   await until('one has lapsed', async () => (await statusOf(two, 'trudy')) === 200);
   let asked = false;
-  between.onRequest('chat_ban', () => {
+  between.onRequest(QUESTION, () => {
     asked = two.app.tail.behindMs < STALE_MS;
   });
   const alice = await connect(t, two, 'alice');
@@ -202,11 +206,34 @@ test('an instance whose tail hangs asks the database who is banned', async (t) =
   t.ok(two.app.tail.behindMs > STALE_MS, 'it has not even heard of the ban');
 });
 
-/** Counts what an instance asks for about bans. */
+test('while the tail hangs, a ban ends the streams and exports of its user within a second, and no other', async (t) => {
+  const { one, two, between } = await pair(t);
+  await fill(one, 24);
+  const authorization = `Bearer ${await tokenFor('mallory', 'audit:read')}`;
+  const exported = await fetch(`${two.url}/audit/export?action=MESSAGE_SENT`, { headers: { authorization } });
+  const stuck = await openStream(t, two, 'from=-1h', { user: 'mallory' });
+  stuck.pause();
+  const live = await openStream(t, two, 'room=lobby', { user: 'mallory' });
+  const other = await openStream(t, two);
+  t.ok([exported, stuck, live, other].every(({ status }) => status === 200));
+  await hangTail(two, between);
+  await act(one, 'PUT', '/bans/mallory', { reason: 'leaks' });
+  const bannedAt = performance.now();
+  await live.closed;
+  await until('the ends are on record', async () => (await endsOf(one)).length === 3);
+  const took = performance.now() - bannedAt;
+  t.ok(took < IN_FORCE_MS, `${Math.round(took)} ms`);
+  t.ok(two.app.tail.behindMs > STALE_MS, 'it has not even heard of the ban');
+  t.strictSame(await endsOf(one), ['banned', 'banned', 'denied']);
+  await t.rejects(exported.text(), 'the export has no end');
+  t.notOk(other.ended);
+});
+
+/** Counts what an instance asks for about the bans of single users. */
 function questions(between: Between): { count: number } {
   const asked = { count: 0 };
   const watch = (): void =>
-    between.onRequest('chat_ban', () => {
+    between.onRequest(QUESTION, () => {
       asked.count += 1;
       watch();
     });
@@ -235,7 +262,7 @@ test('while the tail hangs, a question that is old is not shared', async (t) => 
   await hangTail(two, between);
   t.equal(await statusOf(two, 'mallory'), 200);
   // The database has answered, and the answer is on its way for a second and more.
-  between.onRequest('chat_ban', () => between.setMode('swallow-answers'));
+  between.onRequest(QUESTION, () => between.setMode('swallow-answers'));
   const first = statusOf(two, 'mallory');
   await until(
     'it was asked',

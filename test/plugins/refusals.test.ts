@@ -70,7 +70,7 @@ test('whatever one address does, the single refusal of another is on record by i
   const { from, onRecord } = await crossroads(t);
   const methods = ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'PATCH'];
   const paths = [
-    '/',
+    '/nobody',
     '/audit',
     '/audit/0',
     '/audit/me',
@@ -128,4 +128,34 @@ test('of more than 100 addresses, 100 are named, and the others share events who
     51,
   );
   t.ok(shared.length <= 2, 'one at once, and one with the rest');
+});
+
+test('beyond 100 events, further kinds of many addresses share events, and each address is named at least once', async (t) => {
+  const { from, onRecord } = await crossroads(t);
+  const startedAt = performance.now();
+  const requests: [path: string, init: RequestInit][] = [
+    ['/audit', {}],
+    ['/nothing', {}],
+    ['/ws', {}],
+    ['/', { method: 'POST', body: '{', headers: { 'content-type': 'text/xml' } }],
+    ['/', { method: 'POST', body: 'x'.repeat(70_000) }],
+  ];
+  for (const [path, init] of requests) {
+    const answers = Array.from({ length: 100 }, (_, number) => from(`198.51.100.${number}`, path, init));
+    for (const { status } of await Promise.all(answers)) t.ok(status >= 400);
+  }
+  const seconds = (performance.now() - startedAt) / 1_000;
+  const events = await onRecord();
+  t.equal(sum(events), requests.length * 100, 'the counts add up');
+  const names = events.map(({ ip }) => ip).filter((ip) => ip !== null);
+  t.equal(new Set(names).size, 100);
+  t.ok(
+    names.length >= 200 && names.length <= 200 + 10 * (seconds + 1),
+    `${names.length} events name somebody`,
+  );
+  const shared = events.filter(({ ip }) => ip === null);
+  t.ok(
+    shared.length > 0 && shared.every(({ details }) => Number(details.sources) > 0),
+    'how many share them',
+  );
 });

@@ -11,6 +11,7 @@ import { until } from '../support/client.ts';
 import { eventAt } from '../support/log.ts';
 
 const KIB = 1024;
+const MIB = 1024 * KIB;
 
 type Running = { run: ExportRun; socket: Socket; pages: () => number };
 
@@ -31,7 +32,8 @@ async function start(
   }
   const { promise, resolve } = Promise.withResolvers<ExportRun>();
   const server = createServer((_request, response) => {
-    const run = new ExportRun({ response, expiresAt: undefined, stallMs: 60_000, ...options });
+    const pace = { bytes: MIB, ms: 60_000 };
+    const run = new ExportRun({ response, expiresAt: undefined, pace, ...options });
     resolve(run);
     pipeline(run.body(new ExportWriter('ndjson'), make()), response, () => {});
   });
@@ -70,7 +72,7 @@ test('no page is asked for before its client takes what there is', async (t) => 
 });
 
 test('a client that takes nothing for too long is ended', async (t) => {
-  const { run, socket } = await start(t, 100, { stallMs: 300 });
+  const { run, socket } = await start(t, 100, { pace: { bytes: MIB, ms: 300 } });
   const began = performance.now();
   t.equal(await run.ended, 'stalled');
   t.ok(performance.now() - began >= 250);
@@ -84,15 +86,15 @@ test('a client that takes nothing for too long is ended', async (t) => {
 
 test('a client that takes nothing of the last bytes is ended as well', async (t) => {
   // All that there is fits into the buffers of this process, but not into those of the connection.
-  const { run, pages } = await start(t, 1, { stallMs: 300 }, [
-    { ...eventAt(0), message: 'x'.repeat(16 * KIB * KIB) },
+  const { run, pages } = await start(t, 1, { pace: { bytes: MIB, ms: 300 } }, [
+    { ...eventAt(0), message: 'x'.repeat(16 * MIB) },
   ]);
   t.equal(await run.ended, 'stalled');
   t.equal(pages(), 1);
 });
 
 test('a client that takes little by little is not ended', async (t) => {
-  const { run, socket } = await start(t, 20, { stallMs: 400 });
+  const { run, socket } = await start(t, 20, { pace: { bytes: MIB, ms: 400 } });
   const began = performance.now();
   let took = 0;
   socket.on('data', (chunk: Buffer) => {
@@ -104,12 +106,31 @@ test('a client that takes little by little is not ended', async (t) => {
   socket.resume();
   t.equal(await run.ended, 'complete');
   t.ok(performance.now() - began > 1_000, 'it took longer than one may stand still');
-  await until('all has come', () => took > 20 * KIB * KIB);
+  await until('all has come', () => took > 20 * MIB);
+});
+
+test('a client that takes too little is ended, though it takes something all the time', async (t) => {
+  // 2 MiB a second, where 4 are asked for.
+  const { run, socket } = await start(t, 20, { pace: { bytes: 4 * MIB, ms: 1_000 } });
+  let took = 0;
+  let waited = 0;
+  let last = performance.now();
+  socket.on('data', (chunk: Buffer) => {
+    took += chunk.length;
+    waited = Math.max(waited, performance.now() - last);
+    last = performance.now();
+    socket.pause();
+    setTimeout(() => socket.resume(), chunk.length / (2 * KIB));
+  });
+  socket.resume();
+  t.equal(await run.ended, 'stalled');
+  t.ok(took > MIB, `it took ${Math.round(took / KIB)} KiB`);
+  t.ok(waited < 500, `and something every ${Math.round(waited)} ms at the latest`);
 });
 
 test('a client that waits for us is not ended', async (t) => {
   // Three pages, each of which takes longer than a client may stand still.
-  const { run, socket } = await start(t, 3, { stallMs: 100, pageMs: 300 });
+  const { run, socket } = await start(t, 3, { pace: { bytes: MIB, ms: 100 }, pageMs: 300 });
   socket.resume();
   t.equal(await run.ended, 'complete');
 });

@@ -1,53 +1,16 @@
 import { connect as connectTcp } from 'node:net';
 import { SignJWT } from 'jose';
 import { type Test, test } from 'tap';
-import { WebSocket } from 'ws';
 import { CodedError } from '../../src/core/errors.ts';
 import { build, problemIn, SECRET, type TestApp } from '../support/app.ts';
-import { Client, connect, until } from '../support/client.ts';
+import { connect, until } from '../support/client.ts';
 import { answerOf, handshake } from '../support/handshake.ts';
 import { act } from '../support/moderation.ts';
 import { query } from '../support/postgres.ts';
 import { proxy } from '../support/proxy.ts';
 import { startServer } from '../support/server.ts';
+import { buy, open, order, type Ticket, withTicket } from '../support/ticket.ts';
 import { tokenFor } from '../support/token.ts';
-
-type Ticket = { ticket: string; expires_at: string };
-type Target = Pick<TestApp, 'url'>;
-
-const order = (target: Target, token?: string, headers: Record<string, string> = {}): Promise<Response> =>
-  fetch(`${target.url}/ws/ticket`, {
-    method: 'POST',
-    headers: { ...(token === undefined ? {} : { authorization: `Bearer ${token}` }), ...headers },
-  });
-
-async function buy(target: Target, token: string): Promise<string> {
-  const answer = await order(target, token);
-  if (answer.status !== 201) throw new Error(`${answer.status}: ${await answer.text()}`);
-  return ((await answer.json()) as Ticket).ticket;
-}
-
-/** Opens a WebSocket as a browser would: by subprotocols alone. */
-async function open(
-  t: Test,
-  { url }: Target,
-  protocols: string[],
-  { headers = {}, search = '' }: { headers?: Record<string, string>; search?: string } = {},
-): Promise<Client> {
-  const socket = new WebSocket(`${url.replace('http', 'ws')}/ws${search}`, protocols, { headers });
-  t.teardown(() => socket.terminate());
-  const client = new Client(socket);
-  await new Promise((resolve, reject) => {
-    socket.once('open', resolve);
-    socket.once('error', reject);
-    socket.once('unexpected-response', (_request, response) =>
-      reject(new Error(`refused: ${response.statusCode}`)),
-    );
-  });
-  return client;
-}
-
-const withTicket = (ticket: string): string[] => ['minutebook.v1', `ticket.${ticket}`];
 
 /** A token with any claims. */
 const sign = (claims: Record<string, unknown>): Promise<string> =>

@@ -40,7 +40,7 @@ export async function temporaryFolder(t: Test): Promise<string> {
 }
 
 /**
- * Starts the same app as production on a free port, with a database of its own unless DATABASE_URL is given;
+ * Starts the same app as production on a free port unless PORT is given, with a database of its own unless DATABASE_URL is given;
  * closed when the test ends. An empty JWT_SECRET means development mode.
  *
  * @param onCreated may register routes of the test's own
@@ -64,7 +64,10 @@ export async function build(
     onCreated,
   );
   t.teardown(() => app.close());
-  const url = (await app.listen({ host: '127.0.0.1', port: 0 })).replace(/\/$/, '');
+  const url = (await app.listen({ host: '127.0.0.1', port: Number(environment.PORT ?? 0) })).replace(
+    /\/$/,
+    '',
+  );
   const token = (user: string, ...scopes: Scope[]) => app.auth.issueToken(user, scopes, '1h');
   const get: TestApp['get'] = async (path, headers) =>
     fetch(url + path, {

@@ -5,6 +5,31 @@ import type { TestApp } from './app.ts';
 /** An export that was taken to its end. */
 export type Exported = { bytes: Buffer; text: string; verdict: ExportVerdict };
 
+const KIB = 1024;
+
+/** Puts so many MiB of messages on record, which all differ: 24 are more than the kernel keeps for a connection. */
+export async function fill({ app }: TestApp, mib: number): Promise<void> {
+  for (let n = 0; n < mib; n += 1) {
+    await Promise.all(
+      Array.from({ length: 16 }, (_, index) =>
+        app.audit.record({
+          action: 'MESSAGE_SENT',
+          user_id: 'alice',
+          room: 'lobby',
+          message: `${n}.${index}.`.padEnd(64 * KIB, 'x'),
+        }),
+      ),
+    );
+  }
+}
+
+/** How the streams and exports have ended that have, in the order of the alphabet. */
+export const endsOf = async (server: TestApp): Promise<unknown[]> =>
+  (await server.events('action=AUDIT_STREAMED&action=AUDIT_EXPORTED'))
+    .filter(({ details }) => details.phase === 'ended')
+    .map(({ details }) => details.reason ?? details.outcome)
+    .toSorted();
+
 /** Takes an export to its end. @throws Error when it breaks off */
 export async function takeExport(
   server: TestApp,

@@ -228,11 +228,11 @@ test('a message whose answer was lost is looked for, and never sent again by its
   );
   t.match(s.room.lines[1], { seq: 11, own: true });
   t.equal(s.sent.length, sent + 1, 'nothing but the join');
-  s.hear(14, 'b', 'ann');
-  t.strictSame(fates(s), ['a undecided'], 'it came late');
+  s.hear(14, 'a', 'ann');
+  t.strictSame(fates(s), ['b undecided'], 'it came late');
   s.conversation.sayAgain('lobby', s.room.outgoing[0]?.ref ?? '');
-  t.match(s.latest(), { type: 'message', text: 'a' });
-  t.strictSame(fates(s), ['a sent']);
+  t.match(s.latest(), { type: 'message', text: 'b' });
+  t.strictSame(fates(s), ['b sent']);
 });
 
 test('as long as the replay is not whole, nothing is undecided', async (t) => {
@@ -304,6 +304,11 @@ test('a room is left when the log says so', async (t) => {
   t.equal(s.conversation.rooms.size, 1, 'that may have been another session of the same user');
   s.ack(s.latest().ref ?? '', 11);
   t.equal(s.conversation.rooms.size, 0);
+  s.conversation.join('other');
+  s.conversation.leave('other');
+  t.match(s.latest(), { type: 'leave', room: 'other' }, 'also while it is being joined');
+  s.lose();
+  t.equal(s.conversation.rooms.size, 0);
 });
 
 test('what others say elsewhere is unread until one looks', async (t) => {
@@ -348,8 +353,10 @@ test('a room keeps a bounded number of lines, and does not take up again what it
   t.equal(s.room.lines.length, MAX_LINES);
   t.equal(s.room.trimmed, true);
   t.equal(s.room.lines[0]?.seq, 11);
+  s.conversation.setSeen(false);
   s.hear(10, 'old');
   t.equal(s.room.lines[0]?.seq, 11);
+  t.equal(s.room.unread, 0);
   t.equal(s.room.oldest, 10, 'a page that is loaded again asks from there');
 });
 

@@ -1,4 +1,5 @@
 import { useEffect, useState } from 'preact/hooks';
+import { Text } from '../shared/text.tsx';
 import { connection, connectionState } from './session.ts';
 import { TokenForm } from './sign-in.tsx';
 
@@ -26,7 +27,7 @@ export function Banner() {
   return (
     <section class={`banner notice ${weight}`} aria-label="Connection">
       <p class="what" role="status">
-        <bdi>{trouble?.what}</bdi>
+        <Text of={trouble?.what ?? ''} />
       </p>
       {state.at === 'opening' && <p>Connecting …</p>}
       {state.at === 'waiting' && (

@@ -70,7 +70,7 @@ export class Conversation {
   leave(name: string): void {
     const room = this.rooms.get(name);
     if (room === undefined) return;
-    if (room.standing === 'in') {
+    if (room.standing !== 'out') {
       room.standing = 'leaving';
       this.#command({ type: 'leave', room: name });
     } else this.#forget(room);

@@ -1,5 +1,7 @@
 import { Component } from 'preact';
 import { useState } from 'preact/hooks';
+import { Text } from '../shared/text.tsx';
+import { ConsoleLink } from './console-link.tsx';
 import type { Line, Outgoing, Room } from './room.ts';
 import { conversation } from './session.ts';
 import { beginningOf } from './text.ts';
@@ -12,10 +14,18 @@ const count = new Intl.NumberFormat();
 function Said({ text }: { text: string }) {
   const [isWhole, setWhole] = useState(false);
   const beginning = beginningOf(text);
-  if (beginning === undefined) return <p class="said">{text}</p>;
+  if (beginning === undefined) {
+    return (
+      <p class="said">
+        <Text of={text} />
+      </p>
+    );
+  }
   return (
     <>
-      <p class="said">{isWhole ? text : `${beginning} …`}</p>
+      <p class="said">
+        <Text of={isWhole ? text : `${beginning} …`} />
+      </p>
       <button type="button" class="quiet more" aria-expanded={isWhole} onClick={() => setWhole(!isWhole)}>
         {isWhole ? 'Show the beginning only' : `Show all ${count.format(text.length)} characters`}
       </button>
@@ -34,9 +44,9 @@ function Seq({ seq, own, mayRead }: SeqProps) {
   );
   if (!mayRead) return <span class="seq">{words}</span>;
   return (
-    <a class="seq" href={`./console#seq=${seq}`} target="_blank" rel="noopener opener">
+    <ConsoleLink class="seq" look={{ event: `${seq}` }}>
       {words}
-    </a>
+    </ConsoleLink>
   );
 }
 
@@ -61,7 +71,7 @@ export class LineItem extends Component<LineProps> {
       return (
         <li class="presence">
           <span class="words">
-            <bdi class="name">{userId}</bdi> {kind === 'joined' ? 'came in' : 'left'}
+            <Text class="name" of={userId} /> {kind === 'joined' ? 'came in' : 'left'}
           </span>
           {time}
           <Seq seq={seq} own={false} mayRead={mayRead} />
@@ -72,7 +82,7 @@ export class LineItem extends Component<LineProps> {
     return (
       <li class={`message ${isOwn ? 'own' : ''} ${isTogether ? 'together' : ''}`}>
         <span class={isTogether ? 'unseen' : 'author'} title={userId}>
-          <bdi>{userId}</bdi>
+          <Text of={userId} />
         </span>
         <div class="body">
           <Said text={line.text} />
@@ -112,7 +122,7 @@ const mayBeDiscarded = ({ state }: Outgoing): boolean =>
 export const OutgoingItem = ({ room: { name }, one }: { room: Room; one: Outgoing }) => (
   <li class={`message own outgoing ${one.state}`}>
     <span class="author">
-      <bdi>{conversation.peek()?.userId}</bdi>
+      <Text of={conversation.peek()?.userId ?? ''} />
     </span>
     <div class="body">
       <Said text={one.text} />

@@ -1,5 +1,6 @@
 import { Fragment } from 'preact';
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
+import { ConsoleLink } from './console-link.tsx';
 import { LineItem, OutgoingItem } from './line.tsx';
 import type { Line, Room } from './room.ts';
 import { changes, mayRead } from './session.ts';
@@ -57,6 +58,7 @@ export function Log({ room }: { room: Room }) {
     return () => observer.disconnect();
   }, []);
 
+  const isEmpty = outgoing.length === 0 && !lines.some(({ kind }) => kind === 'message');
   const below = leftAt === undefined ? 0 : messagesBelow(lines, leftAt);
   let day = '';
   let before: Line | undefined;
@@ -75,13 +77,7 @@ export function Log({ room }: { room: Room }) {
           <li class="between faint">
             {room.trimmed ? 'What is older' : 'What was said before you came'}{' '}
             {mayRead.value ? (
-              <a
-                href={`./console#${new URLSearchParams({ room: room.name })}`}
-                target="_blank"
-                rel="noopener opener"
-              >
-                is in the audit log
-              </a>
+              <ConsoleLink look={{ room: room.name }}>is in the audit log</ConsoleLink>
             ) : (
               'is in the audit log'
             )}
@@ -104,7 +100,7 @@ export function Log({ room }: { room: Room }) {
             <OutgoingItem key={one.ref} room={room} one={one} />
           ))}
         </ol>
-        {lines.length === 0 && outgoing.length === 0 && (
+        {isEmpty && (
           <p class="empty faint">{room.standing === 'in' ? 'Nobody has said anything here yet.' : ' '}</p>
         )}
       </div>

@@ -1,8 +1,10 @@
 import { useEffect } from 'preact/hooks';
+import { Text } from '../shared/text.tsx';
 import { ThemeSwitch } from '../shared/theme-switch.tsx';
 import { identity } from '../shared/token.ts';
 import { Banner } from './banner.tsx';
 import { Composer } from './composer.tsx';
+import { ConsoleLink } from './console-link.tsx';
 import { Log } from './log.tsx';
 import { RoomHead, Rooms } from './rooms.tsx';
 import { changes, connectionState, conversation, signOut, speaker } from './session.ts';
@@ -27,7 +29,7 @@ function Who() {
     <div class="who">
       <span class={`status ${at}`}>{statusWords[at]}</span>
       <span class="name" title={who.userId}>
-        <bdi>{who.userId}</bdi>
+        <Text of={who.userId} />
       </span>
       {expiresAt !== undefined && (
         <span class="faint until" title={new Date(expiresAt).toISOString()}>
@@ -46,9 +48,7 @@ const Header = () => (
     </h1>
     <Who />
     <nav aria-label="Elsewhere">
-      <a href="./console" target="_blank" rel="noopener opener">
-        Audit log
-      </a>
+      <ConsoleLink>Audit log</ConsoleLink>
       <a href="./docs" target="_blank" rel="noreferrer">
         API
       </a>
@@ -63,6 +63,7 @@ const Header = () => (
 );
 
 function Room() {
+  changes.value;
   const { rooms, current } = conversation.value ?? {};
   const room = current === undefined ? undefined : rooms?.get(current);
   if (room === undefined) {

@@ -1,4 +1,5 @@
 import { useState } from 'preact/hooks';
+import { Text } from '../shared/text.tsx';
 import type { Room } from './room.ts';
 import { changes, conversation } from './session.ts';
 
@@ -35,7 +36,7 @@ function Entry({ room, isCurrent }: { room: Room; isCurrent: boolean }) {
         title={room.name}
         onClick={() => conversation.value?.view(room.name)}
       >
-        <bdi class="name">{room.name}</bdi>
+        <Text class="name" of={room.name} />
         {room.unread > 0 && (
           <span class="unread">
             {room.unread > 999 ? '999+' : room.unread}
@@ -65,20 +66,23 @@ export function Rooms() {
 }
 
 /** What stands above the messages of a room. */
-export const RoomHead = ({ room }: { room: Room }) => (
-  <>
-    <div class="room-head">
-      <h2 title={room.name}>
-        <bdi>{room.name}</bdi>
-      </h2>
-      <button type="button" class="quiet" onClick={() => conversation.value?.leave(room.name)}>
-        Leave
-      </button>
-    </div>
-    {room.trouble !== undefined && (
-      <p class="notice bad" role="status">
-        {room.trouble}
-      </p>
-    )}
-  </>
-);
+export function RoomHead({ room: { name, trouble } }: { room: Room }) {
+  changes.value;
+  return (
+    <>
+      <div class="room-head">
+        <h2 title={name}>
+          <Text of={name} />
+        </h2>
+        <button type="button" class="quiet" onClick={() => conversation.value?.leave(name)}>
+          Leave
+        </button>
+      </div>
+      {trouble !== undefined && (
+        <p class="notice bad" role="status">
+          {trouble}
+        </p>
+      )}
+    </>
+  );
+}

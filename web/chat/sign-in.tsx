@@ -1,4 +1,5 @@
 import { useState } from 'preact/hooks';
+import { Text } from '../shared/text.tsx';
 import { identity } from '../shared/token.ts';
 import { nameWillDo, signInWithName, signInWithToken } from './session.ts';
 
@@ -69,15 +70,16 @@ function NameForm() {
 
 /** What somebody sees who has not signed in. */
 export function SignIn() {
-  const { userId, scopes } = identity.value ?? {};
-  const cannotSpeak = userId !== undefined && !scopes?.has('chat');
+  // Of the token that the tab came with; what is wrong with one that is given here, its form says.
+  const [kept] = useState(identity.peek());
   return (
     <section class="card">
       <h2>Talk, and have it on record</h2>
       <p>Nothing is delivered here before it is in the audit log. Each message shows its number there.</p>
-      {cannotSpeak && !nameWillDo && (
+      {kept !== undefined && !kept.scopes.has('chat') && !nameWillDo && (
         <p class="notice">
-          The token in this tab is <bdi>{userId}</bdi>’s, and its scope does not hold “chat”.
+          The token in this tab is <Text of={kept.userId} />
+          ’s, and its scope does not hold “chat”.
         </p>
       )}
       {nameWillDo ? (

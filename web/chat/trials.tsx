@@ -1,4 +1,5 @@
 import type { ComponentChildren } from 'preact';
+import { ConsoleLink } from './console-link.tsx';
 import { changes, connectionState, conversation, disconnect, mayRead, nameWillDo } from './session.ts';
 
 const SPOKEN = 50;
@@ -11,26 +12,32 @@ function speakMuch(): void {
   for (let n = 1; n <= SPOKEN; n += 1) conversation.value?.say(current, `${n} of ${SPOKEN}`);
 }
 
-type TrialProps = { label: string; action: string; onClick: () => void; children: ComponentChildren };
+type TrialProps = {
+  label: string;
+  /** What the log calls it. */
+  action: string;
+  onClick: () => void;
+  /** What the server said. */
+  answer?: string | undefined;
+  children: ComponentChildren;
+};
 
-function Trial({ label, action, onClick, children }: TrialProps) {
+function Trial({ label, action, onClick, answer, children }: TrialProps) {
   const { userId = '' } = conversation.value ?? {};
-  const fragment = new URLSearchParams({ action, user_id: userId });
   return (
     <li>
       <button type="button" disabled={connectionState.value.at !== 'open'} onClick={onClick}>
         {label}
       </button>
       <p class="faint">
-        {mayRead.value ? (
-          <a href={`./console#${fragment}`} target="_blank" rel="noopener opener">
-            {action}
-          </a>
-        ) : (
-          action
-        )}
+        {mayRead.value ? <ConsoleLink look={{ action, user_id: userId }}>{action}</ConsoleLink> : action}
         {children}
       </p>
+      {answer !== undefined && (
+        <p class="answer" role="status">
+          {answer}
+        </p>
+      )}
     </li>
   );
 }
@@ -47,15 +54,11 @@ export function Trials() {
           label="Send a malformed frame"
           action="MESSAGE_REFUSED"
           onClick={() => conversation.value?.try(malformed)}
+          answer={trial}
         >
           {' '}
           names the code of the refusal, and never holds the text.
         </Trial>
-        {trial !== undefined && (
-          <li class="answer" role="status">
-            {trial}
-          </li>
-        )}
         <Trial label={`Say ${SPOKEN} things at once`} action="MESSAGE_SENT" onClick={speakMuch}>
           {' '}
           for each, numbered in the order in which they were said.

@@ -110,10 +110,10 @@ function Tools() {
       <Copy short="" label="Copy link" icon="link" text={() => linkTo()} />
       <Copy label="curl" icon="copy" text={curl} />
       <button type="button" title="Export all that match (e)" onClick={() => change({ panel: 'export' })}>
-        <Icon name="download" /> Export
+        <Icon name="download" /> <span class="brief">Export</span>
       </button>
       <button type="button" title="Who is connected (s)" onClick={() => change({ panel: 'sessions' })}>
-        <Icon name="user" /> Sessions
+        <Icon name="users" /> <span class="brief">Sessions</span>
       </button>
       <button
         type="button"

@@ -3,6 +3,7 @@ import type { AuditEvent, AuditPage, Stats } from '../../src/core/schemas.ts';
 import type { StreamBlock } from '../../src/core/stream-parser.ts';
 import { ConnectionError, call, callJson, ProblemError, type Query } from '../shared/api.ts';
 import { identity } from '../shared/token.ts';
+import type { ActionInfo } from './chips/suggest.ts';
 import { countFacets, type Facet, type Facets, type facetNames, filterFor, MOST } from './facets/counts.ts';
 import { type Filter, valuesOf, withValues } from './filter.ts';
 import { countOn, type Histogram, histogramOf, isRefusal, MAX_BARS } from './histogram/buckets.ts';
@@ -25,8 +26,6 @@ import { filterKey, view } from './view.ts';
 const PAGE = 100;
 /** Live events are let in together, so that a busy log does not draw more often than one can see. */
 const GATHER_MS = 100;
-
-export type ActionInfo = { action: string; description: string };
 
 /** The newest first; undefined: nothing was read yet. */
 export const rows = signal<readonly Row[] | undefined>(undefined);

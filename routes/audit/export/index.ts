@@ -5,6 +5,7 @@ import Type from 'typebox';
 import { readLogState, type SeqRange } from '../../../db/events.ts';
 import { read } from '../../../db/read.ts';
 import { addressOf } from '../../../plugins/addresses.ts';
+import type { Principal } from '../../../plugins/auth/index.ts';
 import { problems } from '../../../plugins/errors.ts';
 import type { DetailsOf, ExportFormat } from '../../../src/core/actions.ts';
 import { CodedError, OutcomeUnknownError, type Receipt } from '../../../src/core/errors.ts';
@@ -20,17 +21,17 @@ import { ExportRun } from './run.ts';
 
 type Details = DetailsOf<'AUDIT_EXPORTED'>;
 /** What runs, and whose it is. */
-type Entry = { run: ExportRun; request: FastifyRequest; userId: string };
+type Entry = { run: ExportRun; principal: Principal };
 
-/** How long a client may take nothing before its export is ended. */
-const STALL_MS = 60_000;
+/** A client must take so many bytes in so many milliseconds, 17 KiB a second, for it holds one of few places. */
+const PACE = { bytes: 1024 * 1024, ms: 60_000 };
 /** Exports at a time of one user, and of all together: each holds a page, of some 4 MiB. What they read, `limits` bounds. */
 const MAX_OF_USER = 2;
 const MAX_OF_ALL = 3;
 /** What is said to who comes beyond, in seconds: nobody knows how long an export takes. */
 const RETRY_SECONDS = 10;
-/** How often tokens are verified again. One that is found good is then known for 10 s. */
-const RECHECK_MS = 5_000;
+/** How often it is looked whose token has expired. */
+const EXPIRY_MS = 1_000;
 /** How long the end of the server waits until it is on record how the exports ended. */
 const CLOSE_MS = 500;
 
@@ -153,10 +154,11 @@ export default fp(
       // Asked now: a connection that is closed no longer tells.
       const source = { user_id: userId, ip: addressOf(request) };
       const filter = parseFilter(filters);
-      const run = new ExportRun({ response: reply.raw, expiresAt, stallMs: STALL_MS });
+      const run = new ExportRun({ response: reply.raw, expiresAt, pace: PACE });
       // From here on, for their right may end while the first page is read.
-      const entry = { run, request, userId };
+      const entry = { run, principal };
       entries.add(entry);
+      checkKey(entry);
       void run.ended.then(() => entries.delete(entry));
 
       const state = await limits.readInTurn(userId, () => read(readLogState(database.read, filter)));
@@ -168,7 +170,7 @@ export default fp(
         {
           db: database.read,
           inTurn: (work) => limits.readBulk(userId, work),
-          isOver: () => run.isOver,
+          check: () => run.check(),
         },
         filter,
         state,
@@ -227,21 +229,22 @@ export default fp(
       for (const { run } of entries) run.stop(outcome);
     }
     moderation.onBanned((userId) => {
-      for (const { run, userId: whose } of entries) if (whose === userId) run.stop('denied');
+      for (const { run, principal } of entries) if (principal.userId === userId) run.stop('denied');
+    });
+    function checkKey({ run, principal }: Entry): void {
+      if (auth.isWithdrawn(principal)) run.stop('denied');
+    }
+    auth.onKeys(() => {
+      for (const entry of entries) checkKey(entry);
     });
     audit.onLost(() => stopAll('failed'));
     audit.onNewEpoch(() => stopAll('failed'));
-    const recheck = setInterval(() => {
-      for (const { run, request } of entries) {
-        auth.recheck(request, 'audit:read').catch(({ code }: CodedError) => {
-          // Of a token whose key cannot be looked up now nothing new is known.
-          if (code !== 'keys_unavailable') run.stop('denied');
-        });
-      }
-    }, RECHECK_MS);
+    const expiries = setInterval(() => {
+      for (const { run } of entries) run.checkExpiry();
+    }, EXPIRY_MS);
     // While the log still takes their ends. They themselves are not waited for.
     fastify.addHook('preClose', async () => {
-      clearInterval(recheck);
+      clearInterval(expiries);
       stopAll('shutdown');
       await Promise.race([Promise.all(ends), delay(CLOSE_MS, undefined, { ref: false })]);
     });

@@ -18,18 +18,19 @@ export type Source = {
   db: Db;
   /** Does the work when it is its turn to read. @throws CodedError */
   inTurn: <T>(work: () => Promise<T>) => Promise<T>;
-  /** Whether nobody waits for pages any more. */
-  isOver: () => boolean;
+  /** Goes on only while somebody waits for pages, and may have them. @throws CodedError */
+  check: () => void;
 };
 
 /** Tries again for a while: all connections may be taken, or Postgres be started anew. */
-async function patiently<T>(work: () => Promise<T>, isOver: () => boolean): Promise<T> {
+async function patiently<T>(work: () => Promise<T>, check: () => void): Promise<T> {
   for (let attempt = 1; ; attempt += 1) {
     try {
       return await work();
     } catch (error) {
+      check();
       const isPassing = error instanceof CodedError && error.code === 'audit_unavailable';
-      if (!isPassing || attempt === ATTEMPTS || isOver()) throw error;
+      if (!isPassing || attempt === ATTEMPTS) throw error;
       await delay(RETRY_MS, undefined, { ref: false });
     }
   }
@@ -54,21 +55,21 @@ function checkSame(begun: LogState, now: LogState, from: number): void {
  * @throws CodedError `audit_unavailable`, `too_slow`, `expired`
  */
 export function exportPages(
-  { db, inTurn, isOver }: Source,
+  { db, inTurn, check }: Source,
   filter: Filter,
   begun: LogState,
   range: SeqRange,
 ): AsyncGenerator<AuditEvent[], void> {
   const readPage = async (part: SeqRange): Promise<Page> => {
     // Who has gone while they waited is not read for.
-    if (isOver()) throw new CodedError('audit_unavailable', 'The export is over.');
+    check();
     const page = await read(listEvents(db, filter, part, 'asc', PAGE_EVENTS));
     checkSame(begun, await read(readLogState(db)), part.from);
     return page;
   };
   return walk(
     range,
-    (part) => patiently(() => inTurn(() => readPage(part)), isOver),
+    (part) => patiently(() => inTurn(() => readPage(part)), check),
     performance.now.bind(performance),
   );
 }

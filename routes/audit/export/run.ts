@@ -20,8 +20,8 @@ export type ExportRunOptions = {
   response: ServerResponse;
   /** When the right to read ends, in milliseconds since 1970; undefined: never. */
   expiresAt: number | undefined;
-  /** How long a client may take nothing, in milliseconds. */
-  stallMs: number;
+  /** How long a client may take over so many bytes, in milliseconds; while it waits for us, it takes no time. */
+  pace: { bytes: number; ms: number };
 };
 
 /**
@@ -32,15 +32,24 @@ export class ExportRun {
   /** Resolves with how it ended, once its connection takes nothing more of it. */
   readonly ended: Promise<ExportOutcome>;
   readonly #expiresAt: number | undefined;
+  readonly #pace: ExportRunOptions['pace'];
+  /** What its client has left of the time, and has taken of the bytes, of its pace. */
+  #leftMs: number;
+  #takenBytes = 0;
+  /** Runs while its client has something to take. */
+  #stall: NodeJS.Timeout | undefined;
   /** Undefined while it runs. */
   #outcome: ExportOutcome | undefined;
   /** Undefined until the first byte may be sent. */
   #body: Readable | undefined;
 
-  constructor({ response, expiresAt, stallMs }: ExportRunOptions) {
+  constructor({ response, expiresAt, pace }: ExportRunOptions) {
     this.#expiresAt = expiresAt;
+    this.#pace = pace;
+    this.#leftMs = pace.ms;
     this.ended = new Promise((resolve) => {
       const close = (): void => {
+        clearTimeout(this.#stall);
         this.#outcome ??= response.writableFinished ? 'complete' : 'client_gone';
         resolve(this.#outcome);
       };
@@ -48,15 +57,6 @@ export class ExportRun {
       if (response.destroyed) close();
       else response.once('close', close);
     });
-    // Who disappears without a word leaves a connection that takes nothing; so does who stops reading.
-    response.setTimeout(stallMs, () => {
-      if (response.writableLength > 0) this.stop('stalled');
-      else response.setTimeout(stallMs);
-    });
-  }
-
-  get isOver(): boolean {
-    return this.#outcome !== undefined;
   }
 
   /** Ends it before its time. */
@@ -70,10 +70,31 @@ export class ExportRun {
     return refusals[outcome]?.() ?? new CodedError('audit_unavailable', `The export has ended: ${outcome}.`);
   }
 
+  /** Ends it if its bearer’s token has expired. */
+  checkExpiry(): void {
+    if (this.#expiresAt !== undefined && Date.now() >= this.#expiresAt) this.stop('denied');
+  }
+
   /** Goes on only while it runs, and its bearer may read. @throws CodedError */
   check(): void {
-    if (this.#expiresAt !== undefined && Date.now() >= this.#expiresAt) this.stop('denied');
+    this.checkExpiry();
     if (this.#outcome !== undefined) throw this.#reason(this.#outcome);
+  }
+
+  /** A piece goes out, and the next one is asked for when its client has taken it. */
+  #handOn(): number {
+    this.#stall = setTimeout(() => this.stop('stalled'), this.#leftMs);
+    return performance.now();
+  }
+
+  /** Its client has taken a piece, and has time anew when it has taken as much as it must. */
+  #taken(bytes: number, handedOnAt: number): void {
+    clearTimeout(this.#stall);
+    this.#leftMs -= performance.now() - handedOnAt;
+    this.#takenBytes += bytes;
+    if (this.#takenBytes < this.#pace.bytes) return;
+    this.#takenBytes = 0;
+    this.#leftMs = this.#pace.ms;
   }
 
   /** The bytes of the answer, made as fast as the client takes them. */
@@ -91,11 +112,15 @@ export class ExportRun {
       for await (const events of pages) {
         for (const piece of writer.events(events, PIECE_BYTES)) {
           this.check();
+          const handedOnAt = this.#handOn();
           yield piece;
+          this.#taken(piece.length, handedOnAt);
           await nextTurn();
         }
         this.check();
       }
+      // What is left is less than the pace is of, and nothing comes after it.
+      this.#handOn();
       yield writer.end();
     } catch (error) {
       // Else it was stopped, and this is how it hears of it.

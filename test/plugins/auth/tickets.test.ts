@@ -10,6 +10,7 @@ const alice: Principal = {
   scopes: new Set(['chat']),
   rooms: undefined,
   expiresAt: Date.now() + 60_000,
+  keyThumbprint: undefined,
 };
 
 test('a ticket gives back what the token said, whatever that was', async (t) => {
@@ -17,6 +18,7 @@ test('a ticket gives back what the token said, whatever that was', async (t) => 
   for (const principal of [
     alice,
     { ...alice, expiresAt: undefined },
+    { ...alice, keyThumbprint: 'NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs' },
     { ...alice, scopes: new Set<string>(), rooms: new Set<string>() },
     { ...alice, userId: 'Ünïcode “"\\', rooms: new Set(['desk', 'a b']) },
     { ...alice, scopes: new Set(['chat', 'nul \0']), rooms: new Set(['lone \ud800']) },

@@ -1,6 +1,8 @@
 import type { Facets } from '../facets/counts.ts';
 import { type ChipName, chipNames } from '../filter.ts';
-import type { ActionInfo } from '../log.ts';
+
+/** From the registry of actions. */
+export type ActionInfo = { action: string; description: string };
 
 export type Suggestion = {
   /** What the text becomes. */
