@@ -74,7 +74,7 @@ test('a day is a day of the zone, also when its clocks change', async (t) => {
   });
   t.equal(intervalWords({}, paris), 'All time');
   t.equal(intervalWords({ from: '-24h' }, paris), 'Last 24 hours');
-  t.equal(intervalWords({ from: 'nonsense', to: '-1h' }, paris), 'nonsense – hour ago');
+  t.equal(intervalWords({ from: 'nonsense', to: '-1h' }, paris), 'nonsense – 1 hour ago');
 });
 
 test('names are offered first, then values with their counts', async (t) => {

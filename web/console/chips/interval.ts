@@ -5,8 +5,7 @@ const units = { s: 'second', m: 'minute', h: 'hour', d: 'day', w: 'week' } as co
 
 function spanWords(span: string): string {
   const count = Number(span.slice(1, -1));
-  const unit = units[span.at(-1) as keyof typeof units];
-  return count === 1 ? unit : `${count} ${unit}s`;
+  return `${count} ${units[span.at(-1) as keyof typeof units]}${count === 1 ? '' : 's'}`;
 }
 
 /** One end, for reading; what is no time of the API is shown as it is. */
@@ -20,7 +19,9 @@ function endWords(text: string, clock: Clock): string {
 export function intervalWords({ from, to }: Filter, clock: Clock): string {
   if (from === undefined && to === undefined) return 'All time';
   if (from !== undefined && to === undefined) {
-    return spanMs(from) === undefined ? `Since ${endWords(from, clock)}` : `Last ${spanWords(from)}`;
+    return spanMs(from) === undefined
+      ? `Since ${endWords(from, clock)}`
+      : `Last ${spanWords(from).replace(/^1 /, '')}`;
   }
   const end = endWords(to ?? '', clock);
   return from === undefined ? `Until ${end}` : `${endWords(from, clock)} – ${end}`;

@@ -1,6 +1,8 @@
 import { signal } from '@preact/signals';
 import { useEffect, useLayoutEffect, useMemo, useRef } from 'preact/hooks';
+import { ProblemError } from '../../shared/api.ts';
 import { Clock, timeZoneOf } from '../../shared/time.ts';
+import { chipNames } from '../filter.ts';
 import {
   connection,
   hasOlder,
@@ -131,14 +133,15 @@ export function List() {
     };
   }, []);
 
+  const isUnknown = shown === undefined && problem.value !== undefined;
   const isEmpty = shown !== undefined && shown.length === 0;
   return (
     <section class="list-frame" aria-label="Events">
-      {problem.value !== undefined && <TroubleNotice error={problem.value} />}
+      {problem.value !== undefined && !isOfChip(problem.value) && <TroubleNotice error={problem.value} />}
       <Slow />
       <Pill />
       <section class="list" ref={scroller} aria-label="Table of events" aria-busy={reading.value === 'first'}>
-        {isEmpty ? (
+        {isUnknown ? null : isEmpty ? (
           reading.value === 'no' && problem.value === undefined && <Nothing />
         ) : (
           <table
@@ -200,6 +203,13 @@ export function List() {
     </section>
   );
 }
+
+/** Said where it is: at the chip of the filter. */
+const isOfChip = (error: Error): boolean =>
+  error instanceof ProblemError &&
+  (error.parameter === 'from' ||
+    error.parameter === 'to' ||
+    chipNames.some((name) => name === error.parameter));
 
 /** How many wait, and the way to go on. Only the number is told to screen readers. */
 function Pill() {
