@@ -1,17 +1,12 @@
 import { styleText } from 'node:util';
 import type { AuditEvent } from '../core/schemas.ts';
+import { UNSEEN } from '../core/unseen.ts';
 
 type Colour = 'dim' | 'cyan' | 'red' | 'yellow' | 'green' | 'magenta' | 'bold';
 
 /** How an event is shown. */
 export type Look = { json: boolean; colours: boolean };
 
-/**
- * What a terminal would obey or hide rather than show: controls, marks that turn the direction of writing, separators of
- * lines, and what has no width.
- */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it looks for
-const UNSEEN = /[\u0000-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
 const SHORT: Record<string, string> = { '\n': '\\n', '\r': '\\r', '\t': '\\t' };
 
 const escaped = (character: string): string =>
