@@ -51,10 +51,10 @@ async function end(
 
 /** Starts a server, and waits until it prints where it listens. @throws Error with what it printed otherwise */
 export async function startServer({ name, args, env, cwd }: ServerCommand): Promise<RunningServer> {
-  const { PATH = '', HOME = '' } = process.env;
+  const { PATH = '', HOME = '', NODE_COMPILE_CACHE = '' } = process.env;
   // A group of its own: Ctrl-C is for the bench, which ends its servers in order.
   const child = spawn(process.execPath, args, {
-    env: { PATH, HOME, NODE_ENV: 'production', ...env },
+    env: { PATH, HOME, NODE_COMPILE_CACHE, NODE_ENV: 'production', ...env },
     cwd,
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: true,

@@ -25,7 +25,7 @@ async function benchRead(...parameters: string[]): Promise<{ code: number | null
 const parts = 'filters,total,traps,stats,export,size';
 
 test('a tiny run asks two logs, and a second one finds them made', {
-  timeout: 170_000,
+  timeout: 290_000,
 }, async (t) => {
   const folder = await temporaryFolder(t);
   const json = join(folder, 'results.json');

@@ -271,7 +271,7 @@ test('while nobody knows what became of an attempt in doubt, the rest does not g
   const { store, callers, commit } = setup(t, { deadlineMs: 200 });
   store.faults = [lostAfterEffect];
   store.otherwise = expelled;
-  store.beforeResolve = Array(50).fill(() => fail('unknown'));
+  store.beforeResolve = Array(8).fill(() => fail('unknown'));
   const waiting = callers('a', 'b');
   await commit(waiting);
   t.strictSame(

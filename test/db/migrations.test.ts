@@ -7,6 +7,7 @@ import { createClient } from '../../db/client.ts';
 import { migrate, migrationStatus } from '../../db/migrate.ts';
 import { migrations } from '../../db/migrations/index.ts';
 import { SetupError } from '../../src/core/setup-error.ts';
+import { plainEnvironment } from '../support/environment.ts';
 import { openDb } from '../support/log-store.ts';
 import { createDatabase, query, serverUrl } from '../support/postgres.ts';
 
@@ -203,7 +204,7 @@ test('db/migrate.ts works by hand', async (t) => {
   const url = await createDatabase(t, { empty: true });
   const run = (...args: string[]) =>
     promisify(execFile)(process.execPath, [join(import.meta.dirname, '../../db/migrate.ts'), ...args], {
-      env: { PATH: process.env.PATH, DATABASE_URL: url },
+      env: { ...plainEnvironment(), DATABASE_URL: url },
     }).then(
       ({ stdout, stderr }) => ({ code: 0, stdout, stderr }),
       (error: { code: number; stdout: string; stderr: string }) => error,

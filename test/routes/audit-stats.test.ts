@@ -1,8 +1,10 @@
 import { test } from 'tap';
 import { indexNext } from '../../db/search-index.ts';
+import { countByTime, countByValue } from '../../db/stats.ts';
 import type { AuditEvent, Stats } from '../../src/core/schemas.ts';
 import { BLOCK_SIZE } from '../../src/core/search/offsets.ts';
 import { build, type TestApp } from '../support/app.ts';
+import { until } from '../support/client.ts';
 import { openDb } from '../support/log-store.ts';
 import { createDatabase, query } from '../support/postgres.ts';
 
@@ -120,6 +122,10 @@ test('counts over time and by value are those of a look at every event, indexed 
             .sort((a, b) => b.count - a.count || (a.value < b.value ? -1 : 1));
           const byValue = await stats(server, `group_by=${column}&limit=3${parameters}${interval}`);
           t.strictSame(byValue.data, top.slice(0, 3), `by ${column}: ${what}`);
+          t.equal(byValue.complete, true);
+          const told = { ...(interval.includes('from=') && { from }), to };
+          const wanted = Object.entries(told).map(([name, time]) => [name, time.replace('Z', '000Z')]);
+          t.match(byValue, Object.fromEntries(wanted), what);
         }
       }
     }
@@ -132,6 +138,36 @@ test('counts over time and by value are those of a look at every event, indexed 
     { next_block: Math.floor(EVENTS / BLOCK_SIZE) },
   ]);
   await check(server);
+});
+
+test('counting that takes too long gives what there is, and says that it is not complete', async (t) => {
+  const databaseUrl = await createDatabase(t);
+  await fill(databaseUrl);
+  // A view of the table's name that sleeps stands in for a log of billions.
+  await query(
+    databaseUrl,
+    `alter table audit_event rename to slow_event; create view audit_event as
+     select * from slow_event where pg_sleep(10) is not null`,
+  );
+  const db = openDb(t, databaseUrl, 'read');
+  const filter = { user_id: ['user-3'] };
+  const range = { from: 0, to: EVENTS };
+  for (const count of [
+    () => countByTime(db, filter, range, { from: row(0).timestamp, to: TO }, 3),
+    () => countByValue(db, filter, range, 'room', 3),
+  ]) {
+    const counting = count();
+    // The database would end the statement by itself, later.
+    await until('it is ended', async () => {
+      const [ended] = await query(
+        databaseUrl,
+        `select pg_cancel_backend(pid) from pg_stat_activity
+         where datname = current_database() and wait_event = 'PgSleep'`,
+      );
+      return ended !== undefined;
+    });
+    t.equal((await counting).complete, false);
+  }
 });
 
 test('the read is recorded, without from it begins with the log, and what means nothing is refused', async (t) => {

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import type { Test } from 'tap';
 import { temporaryFolder } from './app.ts';
+import { plainEnvironment } from './environment.ts';
 
 const MAIN = join(import.meta.dirname, '../../src/cli/main.ts');
 
@@ -22,10 +23,9 @@ export async function startCli(
   args: readonly string[],
   env: Record<string, string> = {},
 ): Promise<RunningCli> {
-  const { PATH = '', HOME = '' } = process.env;
   const child = spawn(process.execPath, [MAIN, ...args], {
     cwd: await temporaryFolder(t),
-    env: { PATH, HOME, ...env },
+    env: { ...plainEnvironment(), ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const text = { stdout: '', stderr: '' };

@@ -47,7 +47,8 @@ export async function connection(t: Test, url: string): Promise<pg.Client> {
 export async function createDatabase(t: Test, { empty = false } = {}): Promise<string> {
   const name = `test_${randomBytes(6).toString('hex')}`;
   const url = serverUrl();
-  await query(url, `create database ${name} template ${empty ? 'template0' : TEMPLATE}`);
+  // Copied as files: less work than block by block through the log, here and when it is dropped.
+  await query(url, `create database ${name} template ${empty ? 'template0' : TEMPLATE} strategy file_copy`);
   t.teardown(async () => {
     if (t.passing()) await query(url, `drop database if exists ${name} with (force)`);
     else t.comment(`the database ${name} is kept`);

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import type { Test } from 'tap';
 import { temporaryFolder } from './app.ts';
+import { plainEnvironment } from './environment.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 
@@ -30,10 +31,9 @@ export async function startServer(
   { env = {}, dataDir, detached, command }: ServerOptions = {},
 ): Promise<RunningServer> {
   const folder = dataDir ?? (await temporaryFolder(t));
-  const { PATH = '', HOME = '' } = process.env;
   const [file, ...parameters] = command ?? [process.execPath, join(ROOT, 'src/server.ts')];
   const child = spawn(file, parameters, {
-    env: { PATH, HOME, PORT: '0', DATA_DIR: folder, ...env },
+    env: { ...plainEnvironment(), PORT: '0', DATA_DIR: folder, ...env },
     cwd: command === undefined ? folder : ROOT,
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: detached ?? false,

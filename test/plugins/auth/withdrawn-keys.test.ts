@@ -94,10 +94,9 @@ test('who is let in while their key is withdrawn does not stay', async (t) => {
   theirs.publish(renewed);
   await learn(one);
   goOn();
-  t.strictSame(await (await session).closed, ENDED);
-  await (await stream).closed;
   t.equal((await stream).status, 503);
   t.equal((await exported).status, 403);
+  t.strictSame(await (await session).closed, ENDED);
   await until('the end is on record', async () => (await one.events('action=DISCONNECTED')).length === 1);
 });
 
