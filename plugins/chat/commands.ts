@@ -1,7 +1,7 @@
 import type { Condition } from '../../src/core/condition.ts';
 import { OutcomeUnknownError, type Receipt } from '../../src/core/errors.ts';
 import type { Draft } from '../../src/core/events.ts';
-import type { Since } from '../../src/core/frames.ts';
+import type { Since } from '../../src/core/frame-schemas.ts';
 
 /** What a client asked for, whose event is on its way through the log. */
 export type Command = {

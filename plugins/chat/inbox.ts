@@ -1,5 +1,6 @@
 import { CodedError } from '../../src/core/errors.ts';
-import { type ClientFrame, FrameError, parseFrame } from '../../src/core/frames.ts';
+import type { ClientFrame } from '../../src/core/frame-schemas.ts';
+import { FrameError, parseFrame } from '../../src/core/frames.ts';
 import { DEADLINE_MS } from '../../src/core/group-commit.ts';
 import { TokenBucket } from '../../src/core/token-bucket.ts';
 

@@ -1,14 +1,13 @@
 import type { Condition } from '../../src/core/condition.ts';
 import type { Receipt } from '../../src/core/errors.ts';
-import {
-  type ClientFrame,
-  FrameError,
-  frameBytes,
-  type JoinFrame,
-  type LeaveFrame,
-  type MessageFrame,
-  type ServerFrame,
-} from '../../src/core/frames.ts';
+import type {
+  ClientFrame,
+  JoinFrame,
+  LeaveFrame,
+  MessageFrame,
+  ServerFrame,
+} from '../../src/core/frame-schemas.ts';
+import { FrameError, frameBytes } from '../../src/core/frames.ts';
 import type { AuditEvent } from '../../src/core/schemas.ts';
 import { type Command, type Commander, Commands } from './commands.ts';
 import type { Connection } from './connection.ts';

@@ -1,7 +1,8 @@
 import { readLogState, roomMessages } from '../../db/events.ts';
 import { read } from '../../db/read.ts';
 import { CodedError } from '../../src/core/errors.ts';
-import { frameBytes, type Since } from '../../src/core/frames.ts';
+import type { Since } from '../../src/core/frame-schemas.ts';
+import { frameBytes } from '../../src/core/frames.ts';
 import type { AuditEvent } from '../../src/core/schemas.ts';
 import { Turns } from '../../src/core/turns.ts';
 import type { Audit } from '../audit/index.ts';

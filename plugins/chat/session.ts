@@ -11,7 +11,8 @@ import {
   type Receipt,
 } from '../../src/core/errors.ts';
 import type { Draft } from '../../src/core/events.ts';
-import { type ClientFrame, frameBytes } from '../../src/core/frames.ts';
+import type { ClientFrame } from '../../src/core/frame-schemas.ts';
+import { frameBytes } from '../../src/core/frames.ts';
 import type { Audit } from '../audit/index.ts';
 import type { Principal } from '../auth/index.ts';
 import type { Traffic } from '../websocket.ts';

@@ -1,4 +1,5 @@
-import { frameBytes, type ServerFrame } from '../../src/core/frames.ts';
+import type { ServerFrame } from '../../src/core/frame-schemas.ts';
+import { frameBytes } from '../../src/core/frames.ts';
 import { Rooms } from '../../src/core/rooms.ts';
 import type { AuditEvent } from '../../src/core/schemas.ts';
 import type { Session } from './session.ts';

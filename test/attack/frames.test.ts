@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { test } from 'tap';
 import type { CodedError } from '../../src/core/errors.ts';
-import { type ClientFrame, FrameError, frameBytes, parseFrame } from '../../src/core/frames.ts';
+import type { ClientFrame } from '../../src/core/frame-schemas.ts';
+import { FrameError, frameBytes, parseFrame } from '../../src/core/frames.ts';
 import { isName, isStorable } from '../../src/core/text.ts';
 import { build } from '../support/app.ts';
 import { connect, type Frame } from '../support/client.ts';

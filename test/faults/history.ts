@@ -1,4 +1,4 @@
-import type { Since } from '../../src/core/frames.ts';
+import type { Since } from '../../src/core/frame-schemas.ts';
 
 /** What one client saw or did, as it happened. Every text is said once in a history, so it names its message. */
 export type Entry =

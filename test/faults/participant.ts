@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { WebSocket } from 'ws';
-import type { ServerFrame, Since } from '../../src/core/frames.ts';
+import type { ServerFrame, Since } from '../../src/core/frame-schemas.ts';
 import type { History } from './history.ts';
 
 /** Messages of one session without an answer; beyond, it waits with the next. */

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { WebSocket } from 'ws';
-import type { ServerFrame } from '../../src/core/frames.ts';
+import type { ServerFrame } from '../../src/core/frame-schemas.ts';
 import type { Stage } from './stage.ts';
 
 const EVERY_MS = 500;

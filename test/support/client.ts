@@ -1,6 +1,6 @@
 import type { Test } from 'tap';
 import { WebSocket } from 'ws';
-import type { ServerFrame } from '../../src/core/frames.ts';
+import type { ServerFrame } from '../../src/core/frame-schemas.ts';
 import type { TestApp } from './app.ts';
 
 export type Frame = ServerFrame;

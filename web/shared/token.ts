@@ -5,6 +5,8 @@ export type Identity = {
   token: string;
   userId: string;
   scopes: ReadonlySet<string>;
+  /** The rooms that the token limits its bearer to; undefined: all. */
+  rooms: readonly string[] | undefined;
   /** When it expires, in milliseconds since 1970. */
   expiresAt: number;
 };
@@ -28,10 +30,11 @@ function payloadOf(token: string): Record<string, unknown> {
 export function readToken(text: string): Identity | undefined {
   const token = text.trim().replace(/^Bearer\s+/i, '');
   try {
-    const { sub, scope, exp } = payloadOf(token);
+    const { sub, scope, exp, rooms } = payloadOf(token);
     if (typeof sub !== 'string' || typeof exp !== 'number') return undefined;
     const scopes = typeof scope === 'string' ? scope.split(' ').filter((word) => word !== '') : [];
-    return { token, userId: sub, scopes: new Set(scopes), expiresAt: exp * 1_000 };
+    const limited = Array.isArray(rooms) ? rooms.filter((room) => typeof room === 'string') : undefined;
+    return { token, userId: sub, scopes: new Set(scopes), rooms: limited, expiresAt: exp * 1_000 };
   } catch {
     return undefined;
   }

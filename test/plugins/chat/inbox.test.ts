@@ -1,6 +1,6 @@
 import { test } from 'tap';
 import { Inbox } from '../../../plugins/chat/inbox.ts';
-import type { ClientFrame } from '../../../src/core/frames.ts';
+import type { ClientFrame } from '../../../src/core/frame-schemas.ts';
 import { until } from '../../support/client.ts';
 
 /** An inbox whose frames are handled as the test says, and what became of them. */
