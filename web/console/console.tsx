@@ -17,7 +17,7 @@ import { HistogramView } from './histogram/histogram.tsx';
 import { followKeys } from './keys.ts';
 import { List, neighbour, shownEvents, step } from './list/list.tsx';
 import { LiveSwitch } from './live/status.tsx';
-import { histogram, look, problem } from './log.ts';
+import { histogram, look, problem, reading, rows } from './log.ts';
 import { Sessions } from './sessions/sessions.tsx';
 import { Expiry } from './sign-in/expiry.tsx';
 import { SignIn, type SignInReason } from './sign-in/sign-in.tsx';
@@ -48,8 +48,9 @@ export function Console() {
   const { zone, panel, event } = view.value;
   const reason = signInReason();
   const close = () => change({ panel: undefined });
+  const isOld = rows.value === undefined;
   return (
-    <div class={event !== undefined && reason === undefined ? 'console beside' : 'console'}>
+    <div data-old={isOld} class={event !== undefined && reason === undefined ? 'console beside' : 'console'}>
       <header class="top">
         <h1>Audit log</h1>
         {reason === undefined && <Tools />}
@@ -131,11 +132,14 @@ function Tools() {
 /** How many match, told also to those who do not see the histogram. */
 function Total() {
   const shown = histogram.value;
-  const total = shown === undefined ? undefined : totalOf(shown);
+  // That of another filter would be a wrong answer to this one.
+  const isOld = rows.value === undefined;
+  const total = shown === undefined || isOld ? undefined : totalOf(shown);
+  const unknown = reading.value === 'first' ? '…' : '\u00a0';
   return (
     <p class="total" role="status">
       {total === undefined
-        ? '…'
+        ? unknown
         : `${shown?.isComplete === false ? 'at least ' : ''}${total.toLocaleString('en')} event${total === 1 ? '' : 's'}`}
       {shown?.refused.some((count) => count > 0) && (
         <span class="legend faint">

@@ -68,7 +68,13 @@ export async function look(): Promise<void> {
       readHistogram(filter, signal).then(() => readFacets(filter, ['action'], signal)),
     ]);
   } catch (error) {
-    if (!signal.aborted) problem.value = error as Error;
+    if (!signal.aborted) {
+      batch(() => {
+        problem.value = error as Error;
+        // Counts of another filter would stand beside it.
+        if (rows.peek() === undefined) clearCounts();
+      });
+    }
     controller.abort();
   } finally {
     if (running === controller) reading.value = 'no';
@@ -78,7 +84,15 @@ export async function look(): Promise<void> {
 /** Gives up what is being read. */
 export function cancel(): void {
   running.abort();
-  reading.value = 'no';
+  batch(() => {
+    reading.value = 'no';
+    if (rows.peek() === undefined) clearCounts();
+  });
+}
+
+function clearCounts(): void {
+  histogram.value = undefined;
+  facets.value = {};
 }
 
 async function readRows(filter: Filter, signal: AbortSignal): Promise<void> {
@@ -274,7 +288,10 @@ export function followView(): void {
       stopLive();
       if (who === undefined || !who.scopes.has('audit:read')) return cancel();
       // The rows of another filter are no answer to this one.
-      if (shown !== key) rows.value = undefined;
+      if (shown !== key) {
+        rows.value = undefined;
+        reading.value = 'first';
+      }
       shown = key;
       void start(isLive);
     });

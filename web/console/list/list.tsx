@@ -14,6 +14,7 @@ import {
   rows,
   waiting,
 } from '../log.ts';
+import { GivenUp } from '../state/given-up.tsx';
 import { Nothing } from '../state/nothing.tsx';
 import { Slow } from '../state/slow.tsx';
 import { TroubleNotice } from '../state/trouble.tsx';
@@ -133,7 +134,12 @@ export function List() {
     };
   }, []);
 
-  const isUnknown = shown === undefined && problem.value !== undefined;
+  const isGivenUp =
+    shown === undefined &&
+    reading.value === 'no' &&
+    connection.value.is === 'off' &&
+    problem.value === undefined;
+  const isUnknown = shown === undefined && (isGivenUp || problem.value !== undefined);
   const isEmpty = shown !== undefined && shown.length === 0;
   return (
     <section class="list-frame" aria-label="Events">
@@ -141,6 +147,7 @@ export function List() {
       <Slow />
       <Pill />
       <section class="list" ref={scroller} aria-label="Table of events" aria-busy={reading.value === 'first'}>
+        {isGivenUp && <GivenUp />}
         {isUnknown ? null : isEmpty ? (
           reading.value === 'no' && problem.value === undefined && <Nothing />
         ) : (

@@ -49,8 +49,8 @@ export function ListRow({ item, index, isOpen, isActive, clock }: RowProps) {
           href={linkTo({ event: event.seq })}
           tabIndex={isActive ? 0 : -1}
           title={`${clock.full(event.timestamp)} · ${event.timestamp}`}
-          aria-label={`#${event.seq}, ${clock.full(event.timestamp)}`}
         >
+          <span class="unseen">#{event.seq} </span>
           <time dateTime={event.timestamp}>
             {time}
             <span class="faint">.{fraction.slice(0, 3)}</span>
