@@ -20,6 +20,10 @@ export class Output {
   /** Runs while the end is on its way. */
   #deadline: NodeJS.Timeout | undefined;
   #over = false;
+  /** Blocks of this turn, which leave together: each write costs as much as some hundred bytes more. */
+  #blocks: Buffer[] = [];
+  /** The bytes of all of `#blocks`. */
+  #blockBytes = 0;
 
   constructor(response: ServerResponse, options: OutputOptions) {
     this.#response = response;
@@ -38,7 +42,7 @@ export class Output {
 
   /** Bytes that wait to be taken. */
   get queued(): number {
-    return this.#response.writableLength;
+    return this.#response.writableLength + this.#blockBytes;
   }
 
   /** A promise for as long as there is no room: for the drain, the close or the end, whichever comes first. */
@@ -46,9 +50,20 @@ export class Output {
     return this.#room?.promise;
   }
 
-  /** Writes a block, which leaves in one piece with all that one turn of the event loop writes. */
-  write(bytes: Buffer): void {
-    if (this.#over || this.#response.write(bytes) || this.#room !== undefined) return;
+  /** Writes a block, which leaves in one piece with all that are written before anything is awaited. */
+  write(block: Buffer): void {
+    if (this.#over) return;
+    this.#blocks.push(block);
+    this.#blockBytes += block.length;
+    if (this.#blocks.length === 1) queueMicrotask(() => this.#flush());
+  }
+
+  #flush(): void {
+    if (this.#over || this.#blocks.length === 0) return;
+    const bytes = this.#blocks.length === 1 ? this.#blocks[0] : Buffer.concat(this.#blocks, this.#blockBytes);
+    this.#blocks = [];
+    this.#blockBytes = 0;
+    if (this.#response.write(bytes) || this.#room !== undefined) return;
     this.#room = Promise.withResolvers();
     this.#response.setTimeout(STUCK_MS);
   }
@@ -56,6 +71,7 @@ export class Output {
   /** Ends the response, and in the end the connection, whether the reader takes it or not. */
   end(): void {
     if (this.#over) return;
+    this.#flush();
     this.#over = true;
     this.#makeRoom();
     this.#deadline = setTimeout(() => this.#response.destroy(), CLOSE_GRACE_MS);
