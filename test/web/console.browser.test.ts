@@ -137,6 +137,48 @@ test('the console, at a log of real events', { skip: skipWithoutBrowser }, async
     t.pass('by the mouse and by the keyboard');
   });
 
+  await part('by the keyboard alone: rows, the event, the zone, the interval, help', async (t) => {
+    const page = await visit('user_id=ann&room=trading');
+    await total(page, '6 events');
+    await page.keyboard.press('j');
+    await page.keyboard.press('j');
+    await page.locator('tr[data-seq]:nth-of-type(3) a:focus').waitFor();
+    await page.keyboard.press('Enter');
+    await page.getByRole('dialog').getByText('buy 4').waitFor();
+    t.match(page.url(), /event=\d+/);
+    await page.keyboard.press('Escape');
+    await page.getByRole('dialog').waitFor({ state: 'detached' });
+    const time = () => rows(page).first().locator('time').textContent();
+    const local = await time();
+    await page.keyboard.press('z');
+    await page.getByRole('button', { name: 'Times in UTC' }).waitFor();
+    t.not(await time(), local, 'UTC is not the time in Paris');
+    await page.keyboard.press('?');
+    await page.getByRole('dialog', { name: 'Keys' }).waitFor();
+    await look(t, page, 'help');
+    await page.keyboard.press('Escape');
+    await page.getByRole('dialog').waitFor({ state: 'detached' });
+    await page.keyboard.press('[');
+    await page.getByRole('heading', { name: 'No event matches' }).waitFor();
+    await page.keyboard.press(']');
+    await total(page, '6 events');
+  });
+
+  await part('older rows are read while one scrolls, and few are drawn', async (t) => {
+    const carl = await connect(t, server, 'carl', { room: 'mass' });
+    for (let n = 1; n <= 250; n += 1) carl.send({ type: 'message', text: `said ${n}` });
+    await carl.ask({ type: 'message', text: 'the last' });
+    const page = await visit('user_id=carl&action=MESSAGE_SENT');
+    await total(page, '251 events');
+    const first = rows(page).getByText('said 1', { exact: true });
+    await until('the oldest is reached', async () => {
+      await page.evaluate("document.querySelector('.list').scrollTo(0, 1e6)");
+      return (await first.count()) === 1;
+    });
+    t.ok((await rows(page).count()) < 80, 'of 251 rows');
+    await page.getByText('That is all that matches.').waitFor();
+  });
+
   await part('text of users is only text', async (t) => {
     const page = await visit('user_id=bob&action=MESSAGE_SENT');
     const summary = rows(page).first().locator('.summary');

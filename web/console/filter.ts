@@ -108,15 +108,15 @@ export function spanMs(text: string): number | undefined {
   return Number(match[1]) * UNIT_MS[match[2] as keyof typeof UNIT_MS];
 }
 
-/** The same filter with points in time for its spans, and an end: what it shows stays the same. */
+/** The same filter with points in time for its spans: what it shows stays the same. */
 export function frozen(filter: Filter, nowMs: number): Filter {
   const at = (text: string): string => {
     const span = spanMs(text);
     return span === undefined ? text : new Date(nowMs - span).toISOString();
   };
-  return {
-    ...filter,
-    ...(filter.from === undefined ? {} : { from: at(filter.from) }),
-    to: at(filter.to ?? '-0s'),
-  };
+  const { from, to } = filter;
+  if (from === undefined) return to === undefined ? filter : { ...filter, to: at(to) };
+  if (to !== undefined) return { ...filter, from: at(from), to: at(to) };
+  // A span back from now ends now.
+  return spanMs(from) === undefined ? filter : { ...filter, from: at(from), to: at('-0s') };
 }

@@ -1,31 +1,15 @@
-import { batch, computed, effect, signal, untracked } from '@preact/signals';
+import { batch, signal } from '@preact/signals';
 import type { AuditEvent, AuditPage, Stats } from '../../src/core/schemas.ts';
-import type { StreamBlock } from '../../src/core/stream-parser.ts';
-import { ConnectionError, call, callJson, ProblemError, type Query } from '../shared/api.ts';
-import { identity } from '../shared/token.ts';
+import { callJson, type Query } from '../shared/api.ts';
 import type { ActionInfo } from './chips/suggest.ts';
 import { countFacets, type Facet, type Facets, type facetNames, filterFor, MOST } from './facets/counts.ts';
 import { type Filter, valuesOf, withValues } from './filter.ts';
 import { countOn, type Histogram, histogramOf, isRefusal, MAX_BARS } from './histogram/buckets.ts';
-import {
-  joined,
-  kept,
-  newestSeq,
-  nothingWaiting,
-  type Row,
-  released,
-  resetWords,
-  rowOf,
-  type Waiting,
-  withOlder,
-  withWaiting,
-} from './list/rows.ts';
-import { type Connection, follow } from './live/follow.ts';
-import { filterKey, view } from './view.ts';
+import { joined, nothingWaiting, type Row, type Waiting, withOlder } from './list/rows.ts';
+import type { Connection } from './live/follow.ts';
+import { view } from './view.ts';
 
 const PAGE = 100;
-/** Live events are let in together, so that a busy log does not draw more often than one can see. */
-const GATHER_MS = 100;
 
 /** The newest first; undefined: nothing was read yet. */
 export const rows = signal<readonly Row[] | undefined>(undefined);
@@ -45,11 +29,13 @@ export const actions = signal<readonly ActionInfo[]>([]);
 
 let cursor: string | undefined;
 let running = new AbortController();
-let following = new AbortController();
-let gathered: Row[] = [];
-let gatherTimer: ReturnType<typeof setTimeout> | undefined;
+/** Until when the histogram's own count goes: later events are counted here, as they come. */
+let countedTo = '';
+/** Those that came while it is being made. */
+let recent: AuditEvent[] = [];
+let isCounting = false;
 
-const queryOf = (filter: Filter): Query => ({ ...filter }) as Query;
+export const queryOf = (filter: Filter): Query => ({ ...filter }) as Query;
 
 /** Reads the list, the histogram and the facets anew; what was asked before is cancelled. Two reads at a time. */
 export async function look(): Promise<void> {
@@ -58,32 +44,36 @@ export async function look(): Promise<void> {
   running = controller;
   const { signal } = controller;
   const { filter } = view.peek();
-  batch(() => {
-    reading.value = 'first';
-    problem.value = undefined;
-  });
-  try {
-    await Promise.all([
-      readRows(filter, signal).then(() => readFacets(filter, ['user_id', 'room'], signal)),
-      readHistogram(filter, signal).then(() => readFacets(filter, ['action'], signal)),
-    ]);
-  } catch (error) {
-    if (!signal.aborted) {
-      batch(() => {
-        problem.value = error as Error;
-        // Counts of another filter would stand beside it.
-        if (rows.peek() === undefined) clearCounts();
-      });
-    }
-    controller.abort();
-  } finally {
-    if (running === controller) reading.value = 'no';
-  }
+  // What went wrong before is said until there is an answer, so that nothing jumps.
+  const before = problem.peek();
+  reading.value = 'first';
+  const failed = (error: Error) => {
+    if (signal.aborted) return;
+    batch(() => {
+      problem.value = error;
+      // Counts of another filter would stand beside it.
+      if (rows.peek() === undefined) clearCounts();
+    });
+  };
+  // Each on its own: what takes too long to count can still be read.
+  await Promise.all([
+    readRows(filter, signal)
+      .then(() => {
+        if (!signal.aborted && problem.peek() === before) problem.value = undefined;
+        return readFacets(filter, ['user_id', 'room'], signal);
+      })
+      .catch(failed),
+    readHistogram(filter, signal)
+      .then(() => readFacets(filter, ['action'], signal))
+      .catch(failed),
+  ]);
+  if (running === controller) reading.value = 'no';
 }
 
 /** Gives up what is being read. */
 export function cancel(): void {
   running.abort();
+  isCounting = false;
   batch(() => {
     reading.value = 'no';
     if (rows.peek() === undefined) clearCounts();
@@ -139,12 +129,38 @@ function afterLast(shown: readonly Row[]): string {
 }
 
 async function readHistogram(filter: Filter, signal: AbortSignal): Promise<void> {
+  isCounting = true;
+  try {
+    await countAll(filter, signal);
+  } finally {
+    if (!signal.aborted) isCounting = false;
+  }
+}
+
+/** Counts live events on, the newest first; no count is asked for again. */
+export function countLive(events: readonly AuditEvent[]): void {
+  const counted = histogram.peek();
+  const later = events.filter(({ timestamp }) => timestamp >= countedTo).reverse();
+  recent = isCounting ? [...recent, ...later] : [];
+  if (counted !== undefined) histogram.value = countOn(counted, later);
+  facets.value = countFacets(facets.peek(), events);
+}
+
+/** The oldest rows were let go: where to go on is told by the last one's time. */
+export function letGo(): void {
+  cursor = undefined;
+  hasOlder.value = true;
+}
+
+async function countAll(filter: Filter, signal: AbortSignal): Promise<void> {
   const stats = (query: Query) =>
     callJson<Stats>('/audit/stats', { query: { ...query, group_by: 'time', buckets: MAX_BARS }, signal });
   const all = await stats(queryOf(filter));
   if (signal.aborted) return;
   const whole = histogramOf(all as Parameters<typeof histogramOf>[0]);
-  histogram.value = whole;
+  recent = recent.filter(({ timestamp }) => timestamp >= (all.to ?? ''));
+  countedTo = all.to ?? '';
+  histogram.value = whole === undefined ? undefined : countOn(whole, recent);
   const chosen = valuesOf(filter, 'action');
   const names = chosen.length > 0 ? chosen : actions.peek().map(({ action }) => action);
   const refusals = names.filter(isRefusal);
@@ -152,7 +168,8 @@ async function readHistogram(filter: Filter, signal: AbortSignal): Promise<void>
   const { from, to } = all;
   const some = await stats({ ...queryOf(withValues(filter, 'action', refusals)), from, to });
   if (signal.aborted) return;
-  histogram.value = { ...whole, refused: some.data.map(({ count }) => count) };
+  const refused = some.data.map(({ count }) => count);
+  histogram.value = countOn({ ...whole, refused }, recent);
 }
 
 async function readFacets(
@@ -171,141 +188,7 @@ async function readFacets(
   }
 }
 
-async function readActions(): Promise<void> {
+export async function readActions(): Promise<void> {
   const answer = await callJson<{ data: ActionInfo[] }>('/audit/actions');
   actions.value = answer.data;
-}
-
-/** Follows the log from now on, with the same filter. What was before is read once the stream is open. */
-async function goLive(filter: Filter): Promise<void> {
-  following.abort();
-  const controller = new AbortController();
-  following = controller;
-  const { from: _, to: __, ...lasting } = filter;
-  let isFirst = true;
-  try {
-    await follow({
-      signal: controller.signal,
-      async open(lastId, signal) {
-        const headers: Record<string, string> = { accept: 'text/event-stream' };
-        if (lastId !== undefined) headers['last-event-id'] = lastId;
-        const response = await call('/audit/stream', { query: queryOf(lasting), signal, headers });
-        if (response.body === null) throw new ConnectionError(new Error('no body'));
-        return response.body;
-      },
-      onBlock(block) {
-        if (controller.signal.aborted) return;
-        take(block);
-        // What came before the stream began: read once, so that nothing lies between.
-        if (block.event === 'open' && isFirst) {
-          isFirst = false;
-          void look();
-        }
-      },
-      onConnection(next) {
-        if (following !== controller) return;
-        connection.value = next;
-        // It cannot be followed yet; perhaps it can be read.
-        if (next.is === 'waiting' && isFirst && rows.peek() === undefined) void look();
-      },
-      retryOf: (error) =>
-        error instanceof ProblemError
-          ? [429, 503].includes(error.status)
-            ? error.retryAfter
-            : 'never'
-          : undefined,
-    });
-  } catch (error) {
-    if (!controller.signal.aborted) problem.value = error as Error;
-  }
-}
-
-function take({ event, data, id }: StreamBlock): void {
-  if (event === 'audit') gathered.unshift(rowOf(JSON.parse(data) as AuditEvent));
-  else if (event === 'reset') {
-    const { reason } = JSON.parse(data) as { reason: string };
-    gathered.unshift({ is: 'gap', key: `reset-${id}`, words: resetWords[reason] ?? reason });
-  } else return;
-  gatherTimer ??= setTimeout(letIn, GATHER_MS);
-}
-
-/** What was gathered goes into the list, or waits; it is counted either way. */
-function letIn(): void {
-  gatherTimer = undefined;
-  const newer = gathered;
-  gathered = [];
-  const events = newer.flatMap((row) => (row.is === 'event' ? [row.event] : []));
-  batch(() => {
-    const counted = histogram.peek();
-    if (counted !== undefined) histogram.value = countOn(counted, events.toReversed());
-    facets.value = countFacets(facets.peek(), events);
-    waiting.value = withWaiting(waiting.peek(), newer);
-    if (!isPaused.peek()) release();
-  });
-}
-
-/** Lets in what waits. */
-export function release(): void {
-  const waits = waiting.peek();
-  if (waits.rows.length === 0) return;
-  const before = rows.peek() ?? [];
-  const newest = newestSeq(before);
-  const fresh = { ...waits, rows: waits.rows.filter((row) => row.is === 'gap' || row.event.seq > newest) };
-  const { rows: next, isCut } = kept(released(fresh, before));
-  batch(() => {
-    rows.value = next;
-    waiting.value = nothingWaiting;
-    if (isCut) {
-      cursor = undefined;
-      hasOlder.value = true;
-    }
-  });
-}
-
-function stopLive(): void {
-  following.abort();
-  clearTimeout(gatherTimer);
-  gatherTimer = undefined;
-  gathered = [];
-  batch(() => {
-    connection.value = { is: 'off' };
-    waiting.value = nothingWaiting;
-    isPaused.value = false;
-  });
-}
-
-/** The mode alone, so that opening an event does not read anew. */
-const liveMode = computed(() => view.value.live);
-
-/** Looks again whenever the filter, the token or the mode changes. */
-export function followView(): void {
-  let shown = '';
-  effect(() => {
-    const key = filterKey.value;
-    const who = identity.value;
-    const isLive = liveMode.value;
-    untracked(() => {
-      stopLive();
-      if (who === undefined || !who.scopes.has('audit:read')) return cancel();
-      // The rows of another filter are no answer to this one.
-      if (shown !== key) {
-        rows.value = undefined;
-        reading.value = 'first';
-      }
-      shown = key;
-      void start(isLive);
-    });
-  });
-}
-
-async function start(isLive: boolean): Promise<void> {
-  try {
-    // Not an act on record, and asked once: which names there are.
-    if (actions.peek().length === 0) await readActions();
-  } catch (error) {
-    problem.value = error as Error;
-    return;
-  }
-  if (isLive) await goLive(view.peek().filter);
-  else await look();
 }

@@ -4,7 +4,7 @@ import { followTheme } from '../shared/theme.ts';
 import { takeToken } from '../shared/token.ts';
 import './console.css';
 import { Console } from './console.tsx';
-import { followView } from './log.ts';
+import { followView } from './follow-view.ts';
 import { followAddress } from './view.ts';
 
 followTheme();

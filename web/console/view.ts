@@ -1,4 +1,5 @@
 import { computed, signal } from '@preact/signals';
+import { takeToken } from '../shared/token.ts';
 import { readView, type View, writeView } from './address.ts';
 import { frozen, keyOf } from './filter.ts';
 
@@ -29,6 +30,8 @@ export const freeze = (): void => change({ filter: frozen(view.value.filter, Dat
 /** Reads the address, now and whenever it changes. */
 export function followAddress(): void {
   const read = () => {
+    // A link with a token, opened in a tab that is here already.
+    if (/[#&]token=/.test(location.hash)) takeToken();
     view.value = readView(location.hash);
   };
   read();

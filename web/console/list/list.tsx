@@ -3,17 +3,8 @@ import { useEffect, useLayoutEffect, useMemo, useRef } from 'preact/hooks';
 import { ProblemError } from '../../shared/api.ts';
 import { Clock, timeZoneOf } from '../../shared/time.ts';
 import { chipNames } from '../filter.ts';
-import {
-  connection,
-  hasOlder,
-  isPaused,
-  problem,
-  reading,
-  readOlder,
-  release,
-  rows,
-  waiting,
-} from '../log.ts';
+import { release } from '../live/session.ts';
+import { connection, hasOlder, isPaused, problem, reading, readOlder, rows, waiting } from '../log.ts';
 import { GivenUp } from '../state/given-up.tsx';
 import { Nothing } from '../state/nothing.tsx';
 import { Slow } from '../state/slow.tsx';
