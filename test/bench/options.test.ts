@@ -3,7 +3,7 @@ import { readOptions, UsageError } from '../../bench/options.ts';
 
 test('without options everything is measured', async (t) => {
   t.match(readOptions([]), {
-    parts: ['write', 'open', 'fanout', 'instances', 'reads', 'snapshot', 'idle'],
+    parts: ['write', 'open', 'fanout', 'instances', 'reads', 'stream', 'snapshot', 'idle'],
     arms: ['ws', 'fastify', 'seed', 'seed10', 'minutebook'],
     connections: [1, 10, 50, 500],
     rounds: 5,
