@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { AuditEvent } from '../core/schemas.ts';
+import { type StreamBlock, StreamParser } from '../core/stream-parser.ts';
 import { ask, RefusedError } from './ask.ts';
 import type { Connection } from './connection.ts';
-import { type StreamBlock, StreamParser } from '../core/stream-parser.ts';
 import { CliError, exitCodes } from './exit.ts';
 
 /** The server says something every 15 s; after this long it is taken for gone. */
