@@ -10,7 +10,7 @@ import { FilterBar } from './chips/bar.tsx';
 import { EventDrawer } from './event/drawer.tsx';
 import { ExportDialog } from './export/dialog.tsx';
 import { FacetColumn } from './facets/facets.tsx';
-import { type Filter, frozen, withValues } from './filter.ts';
+import { frozen, withValues } from './filter.ts';
 import { Help } from './help.tsx';
 import { totalOf } from './histogram/buckets.ts';
 import { HistogramView } from './histogram/histogram.tsx';
