@@ -1,6 +1,7 @@
 import { sql } from 'kysely';
+import { eventFields } from '../src/core/event-fields.ts';
 import type { Filter } from '../src/core/filter.ts';
-import { type AuditEvent, eventFields } from '../src/core/schemas.ts';
+import type { AuditEvent } from '../src/core/schemas.ts';
 import type { Order, Range } from '../src/core/search/ranges.ts';
 import type { Instant } from '../src/core/timestamps.ts';
 import type { Db } from './client.ts';

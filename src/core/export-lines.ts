@@ -1,4 +1,5 @@
 import type { ExportFormat } from './actions.ts';
+import { eventFields } from './event-fields.ts';
 import type { AuditEvent } from './schemas.ts';
 
 /** What the last line of an export says of all before it. */
@@ -11,23 +12,6 @@ export type Trailer = {
   /** Of every byte before the line, in hexadecimal. */
   sha256: string;
 };
-
-/** The columns of the CSV: the fields of an event, in the order in which JSON has them. */
-export const csvColumns = [
-  'seq',
-  'timestamp',
-  'occurred_at',
-  'action',
-  'user_id',
-  'message',
-  'room',
-  'session_id',
-  'target_user_id',
-  'instance',
-  'ip',
-  'erased_by',
-  'details',
-] as const satisfies readonly (keyof AuditEvent)[];
 
 /** The first cell of the last record, where every other record has its seq. */
 export const CSV_END = '#end';
@@ -64,11 +48,11 @@ export const lines: Record<ExportFormat, Lines> = {
     end: (trailer) => `${JSON.stringify({ end: true, ...trailer })}\n`,
   },
   csv: {
-    head: csvRecord(csvColumns),
-    event: (event) => csvRecord(csvColumns.map((column) => cellOf(event[column]))),
+    head: csvRecord(eventFields),
+    event: (event) => csvRecord(eventFields.map((field) => cellOf(event[field]))),
     end: ({ count, first_seq, last_seq, sha256 }) => {
       const cells = [CSV_END, cellOf(count), cellOf(first_seq), cellOf(last_seq), sha256];
-      return csvRecord([...cells, ...Array<string>(csvColumns.length - cells.length).fill('')]);
+      return csvRecord([...cells, ...Array<string>(eventFields.length - cells.length).fill('')]);
     },
   },
 };

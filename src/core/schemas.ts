@@ -57,9 +57,6 @@ export const AuditEvent = Type.Object(
 );
 export type AuditEvent = Static<typeof AuditEvent>;
 
-/** The fields of an event, in the order in which every answer and file has them. */
-export const eventFields = Object.keys(AuditEvent.properties) as readonly (keyof AuditEvent)[];
-
 /** A problem (RFC 9457) with a code from the closed list. */
 export const Problem = Type.Object(
   {

@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { test } from 'tap';
+import { eventFields } from '../../src/core/event-fields.ts';
 import { ExportWriter } from '../../src/core/export.ts';
-import { type AuditEvent, eventFields } from '../../src/core/schemas.ts';
+import type { AuditEvent } from '../../src/core/schemas.ts';
 import { parseCsv } from '../support/csv.ts';
 import { eventAt, eventsBetween } from '../support/log.ts';
 import { anyText, holds } from '../support/property.ts';

@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
 import { connect as connectTcp, type Socket } from 'node:net';
 import { type Test, test } from 'tap';
+import { eventFields } from '../../src/core/event-fields.ts';
 import type { Draft } from '../../src/core/events.ts';
-import { type AuditEvent, eventFields } from '../../src/core/schemas.ts';
+import type { AuditEvent } from '../../src/core/schemas.ts';
 import { build, problemIn, SECRET, type TestApp } from '../support/app.ts';
 import { until } from '../support/client.ts';
 import { parseCsv } from '../support/csv.ts';

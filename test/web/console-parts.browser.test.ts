@@ -112,7 +112,33 @@ test('what stands beside the list of the console', { skip: skipWithoutBrowser },
 
     await page.keyboard.press('Escape');
     await long.waitFor({ state: 'detached' });
+    await page.getByRole('button', { name: 'Export' }).focus();
+    await page.keyboard.press('Enter');
+    await dialog(page, 'Export').waitFor();
+    await page.keyboard.press('Escape');
+    await dialog(page, 'Export').waitFor({ state: 'detached' });
+    t.equal(await page.evaluate('document.activeElement.textContent.trim()'), 'Export', 'the focus is back');
     t.notMatch(page.url(), opens(longSeq), 'and the address says so');
+  });
+
+  await part('link, curl and JSON are copied; where that is not allowed, by hand', async (t) => {
+    const page = await visit(opens(hostileSeq));
+    await page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
+    const copied = async (name: string): Promise<string> => {
+      await page.getByRole('dialog').getByRole('button', { name, exact: true }).click();
+      await page.getByRole('dialog').getByTitle(name).and(page.getByLabel('Copied')).waitFor();
+      return page.evaluate<string>('navigator.clipboard.readText()');
+    };
+    t.equal(await copied('Copy link'), `${server.url}/console#${opens(hostileSeq)}`);
+    const curl = await copied('Copy as curl');
+    t.match(curl, `curl -sS '${server.url}/audit/${hostileSeq}'`);
+    t.notMatch(curl, /eyJ/, 'the token is not in it');
+    t.match(JSON.parse(await copied('Copy JSON')), { seq: hostileSeq, message: HOSTILE });
+
+    await page.evaluate("navigator.clipboard.writeText = () => Promise.reject(new Error('not allowed'))");
+    await page.getByRole('dialog').getByRole('button', { name: 'Copy as curl' }).click();
+    await page.getByText('Copying was not allowed here').waitFor();
+    t.equal(await page.evaluate<string>('getSelection().toString()'), curl, 'it is shown, and selected');
   });
 
   await part('a value of the event becomes a filter', async () => {

@@ -40,6 +40,7 @@ export function Dialog({
   useEffect(() => {
     const dialog = ref.current;
     if (dialog === null) return;
+    const before = document.activeElement;
     const beside = kind === 'drawer' && !matchMedia(NARROW).matches;
     if (beside) dialog.show();
     else dialog.showModal();
@@ -56,8 +57,11 @@ export function Dialog({
     return () => {
       document.removeEventListener('keydown', onKey);
       leave.current = () => {};
-      // Which gives the focus back.
       dialog.close();
+      // One that has left the document gives no focus back by itself.
+      const { activeElement } = document;
+      const isLost = activeElement === document.body || dialog.contains(activeElement);
+      if (isLost && before instanceof HTMLElement) before.focus();
     };
   }, [kind]);
 
