@@ -1,7 +1,16 @@
 import { parseArgs } from 'node:util';
 import { type Arm, armNames } from './arms.ts';
 
-export const partNames = ['write', 'open', 'fanout', 'instances', 'reads', 'snapshot', 'idle'] as const;
+export const partNames = [
+  'write',
+  'open',
+  'fanout',
+  'instances',
+  'reads',
+  'stream',
+  'snapshot',
+  'idle',
+] as const;
 export type Part = (typeof partNames)[number];
 
 export const USAGE = `npm run bench -- [OPTION...]

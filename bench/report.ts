@@ -3,6 +3,7 @@ import type { IdleLife, IdleResult, Memory } from './parts/idle.ts';
 import { againstOne } from './parts/instances.ts';
 import type { ReadsResult } from './parts/reads.ts';
 import type { SnapshotResult } from './parts/snapshot.ts';
+import type { StreamResult } from './parts/stream.ts';
 import type { Results } from './results.ts';
 import { commonCells, commonHead, middle, over, rateOf, withRange } from './slices.ts';
 import { type Latency, type Spread, spread } from './stats.ts';
@@ -138,6 +139,19 @@ function readsTable({ before, kinds, after }: ReadsResult): string {
   );
 }
 
+function streamTable({ rate, slices, ages }: StreamResult): string {
+  const over = (pick: (age: Latency) => number): string => withRange(spread(ages.map(pick)));
+  const row = [
+    rate.toLocaleString('en-US'),
+    middle(spread(ages.map(({ count }) => count))),
+    over(({ p50 }) => p50),
+    over(({ p99 }) => p99),
+    over(({ max }) => max),
+    middle(spread(slices.map(({ latency }) => latency.p99))),
+  ];
+  return table(['messages/s', 'came', 'p50 ms', 'p99 ms', 'max ms', 'acknowledged, p99 ms'], [row]);
+}
+
 const eachKib = (
   rounds: readonly Memory[],
   which: 'full' | 'collected',
@@ -177,7 +191,7 @@ function describeLife(life: IdleLife, connections: number): string {
 
 /** The whole result as Markdown that can be read as it is. */
 export function describeResults(results: Results): string {
-  const { write, open, fanout, instances, reads, snapshot, idle, verdicts } = results;
+  const { write, open, fanout, instances, reads, stream, snapshot, idle, verdicts } = results;
   const sections: [title: string, text: string][] = [['Against the bounds', verdictTable(verdicts)]];
   sections.push(['Measured with', conditions(results)]);
   if (write.length > 0)
@@ -189,6 +203,8 @@ export function describeResults(results: Results): string {
     sections.push(['Closed loop, 50 connections, on one instance and on two', instancesTable(results)]);
   if (reads !== null)
     sections.push(['Minutebook, 50 connections, beside somebody who reads', readsTable(reads)]);
+  if (stream !== null)
+    sections.push(['From a message’s time in the log to the reader of the live stream', streamTable(stream)]);
   if (snapshot !== null)
     sections.push(['Minutebook, 50 connections, beside a foreign snapshot', snapshotTable(snapshot)]);
   if (idle !== null) {

@@ -6,6 +6,7 @@ import type { InstancesSeries } from './parts/instances.ts';
 import type { OpenSeries } from './parts/open.ts';
 import type { ReadsResult } from './parts/reads.ts';
 import type { SnapshotResult } from './parts/snapshot.ts';
+import type { StreamResult } from './parts/stream.ts';
 import type { WriteSeries } from './parts/write.ts';
 import type { Latency } from './stats.ts';
 import type { Verdict } from './verdict.ts';
@@ -34,6 +35,7 @@ export type Results = {
   fanout: FanoutSeries[];
   instances: InstancesSeries[];
   reads: ReadsResult | null;
+  stream: StreamResult | null;
   idle: IdleResult | null;
   snapshot: SnapshotResult | null;
   verdicts: Verdict[];

@@ -10,6 +10,7 @@ import { measureOpen } from './parts/open.ts';
 import { measureReads } from './parts/reads.ts';
 import type { Bench } from './parts/rounds.ts';
 import { measureSnapshot } from './parts/snapshot.ts';
+import { measureStream } from './parts/stream.ts';
 import { measureWrite } from './parts/write.ts';
 import { openPostgres } from './postgres.ts';
 import { type Generator, startGenerator } from './processes.ts';
@@ -20,7 +21,10 @@ import { judge } from './verdict.ts';
 /** How long the disk is measured. */
 const FSYNC_MS = 1_000;
 
-type Measured = Pick<Results, 'write' | 'open' | 'fanout' | 'instances' | 'reads' | 'idle' | 'snapshot'>;
+type Measured = Pick<
+  Results,
+  'write' | 'open' | 'fanout' | 'instances' | 'reads' | 'stream' | 'idle' | 'snapshot'
+>;
 
 /** Measures the parts that are wanted, one after the other, so that `measured` holds what there is at any time. */
 async function measureParts(bench: Bench, measured: Measured): Promise<void> {
@@ -30,6 +34,7 @@ async function measureParts(bench: Bench, measured: Measured): Promise<void> {
   if (wants('fanout')) await measureFanout(bench, measured.fanout);
   if (wants('instances')) await measureInstances(bench, measured.instances);
   if (wants('reads')) measured.reads = await measureReads(bench);
+  if (wants('stream')) measured.stream = await measureStream(bench);
   if (wants('idle')) measured.idle = await measureIdle(bench);
   if (wants('snapshot')) measured.snapshot = await measureSnapshot(bench);
 }
@@ -79,6 +84,7 @@ export async function run(
       fanout: [],
       instances: [],
       reads: null,
+      stream: null,
       idle: null,
       snapshot: null,
     };

@@ -3,7 +3,7 @@ import type { ReadKind, Slice } from './load/orders.ts';
 import { againstOne, OWN_ROOMS, SHARED_ROOMS } from './parts/instances.ts';
 import type { Results } from './results.ts';
 import { rateOf } from './slices.ts';
-import { ratios, type Spread } from './stats.ts';
+import { ratios, type Spread, spread } from './stats.ts';
 import { digits, table } from './table.ts';
 
 /** A bound that the finished server must keep to, and how it stands to it. */
@@ -119,6 +119,14 @@ export function judge(results: Omit<Results, 'verdicts'>): Verdict[] {
       atLeast: 0.8,
       aim: 1,
       more: true,
+    },
+    {
+      what: 'commit to the live stream’s reader, p99, at 1,000 messages/s',
+      measured: spread(results.stream?.ages.map(({ p99 }) => p99) ?? []),
+      atLeast: 50,
+      aim: 15,
+      more: false,
+      unit: 'ms',
     },
     ...besideReaders.map(([kind, what]) => ({
       what,

@@ -1,6 +1,7 @@
 import { closed } from './closed.ts';
 import { Crowd } from './crowd.ts';
 import { fanout } from './fanout.ts';
+import { type Follower, startFollowing } from './follower.ts';
 import { open } from './open.ts';
 import type { Kind, Orders, Reader, Reply, Request } from './orders.ts';
 import { startReading } from './reads.ts';
@@ -12,6 +13,9 @@ let crowd: Crowd | undefined;
 
 /** Who reads now; undefined while nobody does. */
 let reader: Reader | undefined;
+
+/** Who follows the log now; undefined while nobody does. */
+let follower: Follower | undefined;
 
 function held(): Crowd {
   if (crowd === undefined) throw new Error('No connections are held.');
@@ -45,6 +49,12 @@ async function obey({ kind, order }: Request): Promise<Orders[Kind][1]> {
     case 'stopReading':
       if (reader === undefined) throw new Error('Nobody reads.');
       return reader.stop();
+    case 'follow':
+      follower = await startFollowing(order);
+      return null;
+    case 'stopFollowing':
+      if (follower === undefined) throw new Error('Nobody follows.');
+      return follower.stop();
   }
 }
 

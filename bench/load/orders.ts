@@ -94,6 +94,14 @@ export type Answers = Record<string, number>;
 /** Reads in the background, until it is told to stop. */
 export type Reader = { stop: () => Promise<Answers> };
 
+/** Follows the log by a live stream. */
+export type Following = {
+  target: Target;
+  user: string;
+  /** How long what comes does not count. */
+  warmMs: number;
+};
+
 /** What the generator can be told to do, and what it answers. */
 export type Orders = {
   /**
@@ -117,6 +125,9 @@ export type Orders = {
   /** Begins to read over HTTP, and goes on until told to stop. */
   read: [Reading, null];
   stopReading: [null, Answers];
+  /** Begins to follow the log, and goes on until told to stop; then it tells how old messages were when they came. */
+  follow: [Following, null];
+  stopFollowing: [null, Latency];
 };
 
 export type Kind = keyof Orders;

@@ -110,6 +110,10 @@ test('a tiny run measures everything, says so, and leaves nothing behind', {
     }
   }
 
+  const [age] = results.stream?.ages ?? [];
+  t.ok((age?.count ?? 0) > 0, 'messages came by the stream');
+  t.ok((age?.p50 ?? 0) > 0 && (age?.p50 ?? 0) <= (age?.p99 ?? 0), 'and none before its time');
+
   const { snapshot, idle } = results;
   t.equal(snapshot?.before.length, 1);
   t.equal(snapshot?.end.length, 1);
@@ -132,7 +136,7 @@ test('a tiny run measures everything, says so, and leaves nothing behind', {
   t.equal(results.stopped, null);
   t.match(results.postgres.settings, { fsync: 'on', synchronous_commit: 'on', max_connections: '100' });
   t.match(results.machine.node, /^v24/);
-  t.equal(results.verdicts.length, 19);
+  t.equal(results.verdicts.length, 20);
   const judged = results.verdicts.map(({ measured }) => measured !== null);
   t.same(
     [0, 1, 3, 6].map((row) => judged[row]),
