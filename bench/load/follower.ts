@@ -1,6 +1,6 @@
 import { get } from 'node:http';
-import { StreamParser } from '../../src/cli/event-stream.ts';
 import type { AuditEvent } from '../../src/core/schemas.ts';
+import { StreamParser } from '../../src/core/stream-parser.ts';
 import { Latencies } from '../stats.ts';
 import { tokenFor } from './connect.ts';
 import type { Following, Orders } from './orders.ts';
