@@ -62,6 +62,7 @@ test('a frozen filter shows the same later', async (t) => {
     from: '2026-11-24T12:00:00.000Z',
     to: '2026-11-25T12:00:00.000Z',
   });
+  t.strictSame(frozen({ room: 'a' }, now), { room: 'a' }, 'all time is all time');
   t.equal(frozen({ to: '2026-11-22T10:30:00+01:00' }, now).to, '2026-11-22T10:30:00+01:00');
 });
 

@@ -10,7 +10,7 @@ import { FilterBar } from './chips/bar.tsx';
 import { EventDrawer } from './event/drawer.tsx';
 import { ExportDialog } from './export/dialog.tsx';
 import { FacetColumn } from './facets/facets.tsx';
-import { withValues } from './filter.ts';
+import { frozen, withValues } from './filter.ts';
 import { Help } from './help.tsx';
 import { totalOf } from './histogram/buckets.ts';
 import { HistogramView } from './histogram/histogram.tsx';
@@ -41,6 +41,12 @@ const curl = (): string => {
   return live
     ? curlOf(addressOf('/audit/stream', lasting as Query), '-sSN')
     : curlOf(addressOf('/audit', filter as Query));
+};
+
+/** What is shown, for somebody else: the same interval also when it is opened later. */
+const link = (): string => {
+  const { filter, live } = view.value;
+  return linkTo(live ? {} : { filter: frozen(filter, Date.now()) });
 };
 
 export function Console() {
@@ -108,7 +114,7 @@ function Tools() {
         <span class="unseen">Times in </span>
         {zone === 'utc' ? 'UTC' : timeZoneOf('local')}
       </button>
-      <Copy short="" label="Copy link" icon="link" text={() => linkTo()} />
+      <Copy short="" label="Copy link" icon="link" text={link} />
       <Copy label="curl" icon="copy" text={curl} />
       <button type="button" title="Export all that match (e)" onClick={() => change({ panel: 'export' })}>
         <Icon name="download" /> <span class="brief">Export</span>
