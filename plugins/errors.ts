@@ -203,6 +203,11 @@ function checkHost({ raw }: FastifyRequest): void {
   }
 }
 
+/** RFC 9112 3.2.4: the asterisk is a target of OPTIONS alone; the router would take it for the root. */
+function checkTarget({ raw }: FastifyRequest): void {
+  if (raw.url === '*') throw new CodedError('bad_request', 'The target of a request is an address.');
+}
+
 /** One way from an error to an answer: problem+json with a code from the closed list. */
 export default fp(
   async function errors(fastify: FastifyInstance) {
@@ -219,6 +224,7 @@ export default fp(
     });
     fastify.addHook('onRequest', async (request) => {
       checkHost(request);
+      checkTarget(request);
       // Probes are answered to the end, each by its own route.
       if (closing && !request.routeOptions.url?.startsWith('/health/')) {
         throw new CodedError('overloaded', 'The server is shutting down.');

@@ -1,6 +1,8 @@
+import { globSync } from 'node:fs';
+import { join } from 'node:path';
 import type { FastifyInstance } from 'fastify';
 import { test } from 'tap';
-import { DOCS_POLICY, securityHeaders } from '../../src/core/security-headers.ts';
+import { DOCS_POLICY, PAGE_POLICY, securityHeaders } from '../../src/core/security-headers.ts';
 import { build, type TestApp } from '../support/app.ts';
 import { until } from '../support/client.ts';
 import { createDatabase } from '../support/postgres.ts';
@@ -9,14 +11,17 @@ import { startServer } from '../support/server.ts';
 
 /** What an answer lacks of the headers that every answer has. */
 function lacks(headers: Record<string, string>): string[] {
-  const isDocs = headers['content-security-policy'] === DOCS_POLICY;
+  const isPage = [DOCS_POLICY, PAGE_POLICY].includes(headers['content-security-policy'] ?? '');
   return Object.entries(securityHeaders(false))
     .filter(([name, value]) => headers[name] !== value)
     .map(([name]) => name)
-    .filter((name) => !(isDocs && name === 'content-security-policy'));
+    .filter((name) => !(isPage && name === 'content-security-policy'));
 }
 
-/** Every path that there is, with its methods; a parameter is 0, and any file is one of Swagger UI. */
+/** A script of the pages, below the root. */
+const [ASSET = ''] = globSync('assets/console-*.js', { cwd: join(import.meta.dirname, '../../web/dist') });
+
+/** Every path that there is, with its methods; a parameter is 0, and any file is one of ours. */
 function routesOf(app: FastifyInstance): { path: string; methods: string[] }[] {
   const above: string[] = [];
   // A tree: four characters of indentation for each branch that a line is on.
@@ -28,7 +33,11 @@ function routesOf(app: FastifyInstance): { path: string; methods: string[] }[] {
       above.length = Math.max(0, indent.length / 4 - 1);
       above.push(part);
       if (methods === undefined) return [];
-      const path = above.join('').replaceAll(/:\w+/g, '0').replace('*', 'static/swagger-ui.css');
+      const path = above
+        .join('')
+        .replaceAll(/:\w+/g, '0')
+        .replace('assets/*', ASSET)
+        .replace('*', 'static/swagger-ui.css');
       return [{ path, methods: methods.split(', ') }];
     });
 }
