@@ -5,7 +5,7 @@ import * as tickets from './0003_tickets.ts';
 import * as moderation from './0004_moderation.ts';
 import * as searchIndex from './0005_search_index.ts';
 import * as bansWithinABatch from './0006_bans_within_a_batch.ts';
-import * as indexCounts from './0008_index_counts.ts';
+import * as indexCounts from './0007_index_counts.ts';
 
 /** Every migration, by name; applied in the order of the names. Forward only: a back-up is the way back. */
 export const migrations: Record<string, Migration> = {
@@ -15,5 +15,5 @@ export const migrations: Record<string, Migration> = {
   '0004_moderation': moderation,
   '0005_search_index': searchIndex,
   '0006_bans_within_a_batch': bansWithinABatch,
-  '0008_index_counts': indexCounts,
+  '0007_index_counts': indexCounts,
 };
