@@ -46,16 +46,72 @@ const NAMED = /^\/\* (\w+) \*\//;
 /** What pg keeps to itself: the socket under a client. */
 type WithStream = { connection: { stream: { destroy: () => void } } };
 
+const FIRST_BYTES = 512 * 1024;
+
 /**
- * Two things that Kysely’s driver has no way to say. Named statements are sent by name. And a connection on
- * which the server did not answer in time is destroyed: pg would leave the statement on it and the pool hand it
- * out again, to stand still once more.
+ * Where a `copy ... to stdout` puts its bytes: the one parameter that such a statement has. Who copies again and again
+ * takes the same one, for large buffers that are thrown away make V8 collect everything.
+ */
+export class CopyTarget {
+  #buffer = Buffer.allocUnsafeSlow(FIRST_BYTES);
+  #length = 0;
+
+  /** What has come; until something else is copied here. */
+  get bytes(): Buffer {
+    return this.#buffer.subarray(0, this.#length);
+  }
+
+  clear(): void {
+    this.#length = 0;
+  }
+
+  add(chunk: Buffer): void {
+    const length = this.#length + chunk.length;
+    if (length > this.#buffer.length) {
+      const larger = Buffer.allocUnsafeSlow(2 * length);
+      this.#buffer.copy(larger, 0, 0, this.#length);
+      this.#buffer = larger;
+    }
+    chunk.copy(this.#buffer, this.#length);
+    this.#length = length;
+  }
+}
+
+/** A query of pg that keeps what `copy` sends; pg’s own drops it. */
+class CopyQuery extends pg.Query {
+  readonly #target: CopyTarget;
+
+  constructor(text: string, target: CopyTarget, done: (error: Error | undefined) => void) {
+    super(text, done);
+    this.#target = target;
+    target.clear();
+  }
+
+  /** pg calls this with each piece, and uses again what the piece is made of. */
+  handleCopyData({ chunk }: { chunk: Buffer }): void {
+    this.#target.add(chunk);
+  }
+}
+
+/**
+ * Three things that Kysely’s driver has no way to say. Named statements are sent by name. What `copy` sends is kept. And a
+ * connection on which the server did not answer in time is destroyed: pg would leave the statement on it and the pool hand
+ * it out again, to stand still once more.
  */
 function adaptQuery(client: pg.PoolClient): void {
   const query = client.query.bind(client) as (query: unknown, values?: unknown) => Promise<unknown>;
+  const copy = (text: string, target: CopyTarget): Promise<unknown> =>
+    new Promise((resolve, reject) => {
+      query(new CopyQuery(text, target, (error) => (error ? reject(error) : resolve({ rows: [] }))));
+    });
+  const send = (text: unknown, values?: unknown): Promise<unknown> => {
+    if (typeof text !== 'string') return query(text, values);
+    if (Array.isArray(values) && values[0] instanceof CopyTarget) return copy(text, values[0]);
+    const name = NAMED.exec(text)?.[1];
+    return name === undefined ? query(text, values) : query({ name, text, values });
+  };
   client.query = ((text: unknown, values?: unknown) => {
-    const name = typeof text === 'string' ? NAMED.exec(text)?.[1] : undefined;
-    const result = name === undefined ? query(text, values) : query({ name, text, values });
+    const result = send(text, values);
     result.catch((error: Error) => {
       // pg gives this error no code.
       if (error.message !== 'Query read timeout') return;

@@ -42,19 +42,16 @@ export type Page = {
 };
 
 /** What a select gives of an event, column by column; the times in the log’s text form. */
-const eventColumns = sql.join(
+export const eventColumns = sql.join(
   eventFields.map((field) => {
     const column = sql.ref(field);
-    return field === 'timestamp' || field === 'occurred_at' ? sql`${utc(column)} as ${column}` : column;
+    if (field === 'timestamp' || field === 'occurred_at') return sql`${utc(column)} as ${column}`;
+    return field === 'details' ? sql`coalesce(${column}, '{}') as ${column}` : column;
   }),
 );
 
-/** An event as pg gives it. */
-type EventRow = Omit<AuditEvent, 'seq' | 'erased_by' | 'details'> & {
-  seq: string;
-  erased_by: string | null;
-  details: AuditEvent['details'] | null;
-};
+/** An event as the database gives it: as every API returns it, but for what pg gives in another form. */
+type EventRow = Omit<AuditEvent, 'seq' | 'erased_by'> & { seq: string; erased_by: string | null };
 
 /** A row as the event that every API returns. */
 function toEvent(row: EventRow): AuditEvent {
@@ -71,7 +68,7 @@ function toEvent(row: EventRow): AuditEvent {
     instance: row.instance,
     ip: row.ip,
     erased_by: row.erased_by === null ? null : Number(row.erased_by),
-    details: row.details ?? {},
+    details: row.details,
   };
 }
 
@@ -134,6 +131,55 @@ export async function readLogState(db: Db, filter: Pick<Filter, 'from' | 'to'> =
 }
 
 /**
+ * The rows of one page of the events that match, and with each how many were `found`: one more than `limit` where more
+ * match. At most `limit` rows, and fewer when they weigh more than `maxBytes`, but never none while some match.
+ *
+ * The statement holds no parameters, for `COPY` takes none.
+ *
+ * @param deadline of the whole read, where the page is a part of it
+ * @returns undefined when nothing matches
+ * @throws CodedError `too_slow`
+ */
+export async function pageRows(
+  db: Db,
+  filter: Filter,
+  range: SeqRange,
+  order: Order,
+  limit: number,
+  maxBytes: number,
+  deadline: Deadline,
+) {
+  let page = db.selectFrom('audit_event').selectAll().orderBy('seq', order);
+  if (isIndexed(filter)) {
+    const seqs = await findSeqs(db, filter, range, order, limit + 1, deadline);
+    if (seqs.length === 0) return undefined;
+    page = page.where('seq', '=', sql<string>`any(${sql.lit(`{${seqs}}`)}::bigint[])`);
+  } else {
+    const { from, to } = range;
+    page = page.where('seq', '>=', sql.lit(`${from}`)).where('seq', '<', sql.lit(`${to}`));
+    page = page.limit(sql.lit(limit + 1));
+  }
+  const direction = sql.raw(order);
+  const weighed = db
+    .selectFrom(page.as('page'))
+    .selectAll()
+    .select([
+      sql<string>`sum(${weight}) over (order by seq ${direction}) - ${weight}`.as('bytes_before'),
+      sql<string>`count(*) over ()`.as('found'),
+    ])
+    .as('weighed');
+  return (
+    db
+      .selectFrom(weighed)
+      .selectAll()
+      // What is too heavy stays in the database; the first event has nothing before it.
+      .where('bytes_before', '<', sql.lit(`${maxBytes}`))
+      .orderBy('seq', order)
+      .limit(sql.lit(limit))
+  );
+}
+
+/**
  * One page of the events that match, in order. At most `limit` events, and fewer when they are heavy, but
  * never none while some match.
  *
@@ -148,33 +194,10 @@ export async function listEvents(
   limit: number,
   deadline: Deadline = new Deadline(),
 ): Promise<Page> {
-  let page = db.selectFrom('audit_event').selectAll().orderBy('seq', order);
-  if (isIndexed(filter)) {
-    const seqs = await findSeqs(db, filter, range, order, limit + 1, deadline);
-    if (seqs.length === 0) return { events: [], hasMore: false };
-    page = page.where('seq', '=', sql<string>`any(${seqs}::bigint[])`);
-  } else {
-    page = page.where('seq', '>=', sql<string>`${range.from}`).where('seq', '<', sql<string>`${range.to}`);
-    page = page.limit(limit + 1);
-  }
-  const direction = sql.raw(order);
-  const weighed = db
-    .selectFrom(page.as('page'))
-    .selectAll()
-    .select([
-      sql<string>`sum(${weight}) over (order by seq ${direction}) - ${weight}`.as('bytes_before'),
-      sql<string>`count(*) over ()`.as('found'),
-    ])
-    .as('weighed');
-  const light = db
-    .selectFrom(weighed)
-    .selectAll()
-    // What is too heavy stays in the database; the first event has nothing before it.
-    .where('bytes_before', '<', sql<string>`${MAX_PAGE_BYTES}`)
-    .orderBy('seq', order)
-    .limit(limit);
+  const page = await pageRows(db, filter, range, order, limit, MAX_PAGE_BYTES, deadline);
+  if (page === undefined) return { events: [], hasMore: false };
   const { rows } = await sql<EventRow & { found: string }>`
-    select ${eventColumns}, found from (${light}) light order by seq ${direction}`.execute(db);
+    select ${eventColumns}, found from (${page}) page order by seq ${sql.raw(order)}`.execute(db);
   return { events: rows.map(toEvent), hasMore: Number(rows[0]?.found ?? 0) > rows.length };
 }
 

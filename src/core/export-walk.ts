@@ -8,7 +8,8 @@ const QUICK_MS = 500;
 
 /** A range of seq: `from` inclusive, `to` exclusive. */
 type Range = { from: number; to: number };
-type Page<E> = { events: E[]; hasMore: boolean };
+/** The last event that a page has, null where it has none, and whether more of the range match. */
+type Page = { lastSeq: number | null; hasMore: boolean };
 
 /**
  * Walks through a range page by page, oldest first, and yields none that is empty. Where a page would take too long,
@@ -18,16 +19,16 @@ type Page<E> = { events: E[]; hasMore: boolean };
  * @param now milliseconds of the monotonic clock
  * @throws CodedError what `readPage` rejects with
  */
-export async function* walk<E extends { seq: number }>(
+export async function* walk<P extends Page>(
   { from, to }: Range,
-  readPage: (part: Range) => Promise<Page<E>>,
+  readPage: (part: Range) => Promise<P>,
   now: () => number,
-): AsyncGenerator<E[], void> {
+): AsyncGenerator<P, void> {
   let span = Number.POSITIVE_INFINITY;
   while (from < to) {
     const part = { from, to: Math.min(to, from + span) };
     const askedAt = now();
-    let page: Page<E>;
+    let page: P;
     try {
       page = await readPage(part);
     } catch (error) {
@@ -36,9 +37,8 @@ export async function* walk<E extends { seq: number }>(
       continue;
     }
     if (now() - askedAt < QUICK_MS) span *= 2;
-    const last = page.events.at(-1);
-    from = page.hasMore && last !== undefined ? last.seq + 1 : part.to;
-    if (page.events.length > 0) yield page.events;
+    from = page.hasMore && page.lastSeq !== null ? page.lastSeq + 1 : part.to;
+    if (page.lastSeq !== null) yield page;
   }
 }
 

@@ -1,7 +1,16 @@
 import { createHash } from 'node:crypto';
 import type { ExportFormat } from './actions.ts';
-import { lines } from './export-lines.ts';
-import type { AuditEvent } from './schemas.ts';
+import { type Lines, lines } from './export-lines.ts';
+
+/** Events of an export as the bytes that stand for them in it. */
+export type ExportPage = {
+  /** The whole lines of the events; empty where there are none. */
+  bytes: Buffer;
+  count: number;
+  /** The first and the last of the events; null where there are none. */
+  firstSeq: number | null;
+  lastSeq: number | null;
+};
 
 /** Writes an export piece by piece, and keeps what its last line will say. */
 export class ExportWriter {
@@ -20,30 +29,24 @@ export class ExportWriter {
     return this.#count;
   }
 
-  #bytes(text: string): Buffer {
-    const bytes = Buffer.from(text);
+  #hashed(bytes: Buffer): Buffer {
     this.#hash.update(bytes);
     return bytes;
   }
 
   /** What stands before the first event; may be nothing. */
   head(): Buffer {
-    return this.#bytes(this.#lines.head);
+    return this.#hashed(Buffer.from(this.#lines.head));
   }
 
-  /** The next events, in pieces of about so many bytes: at least that, but for the last, and one event more at most. */
-  *events(events: readonly AuditEvent[], pieceBytes: number): Generator<Buffer> {
-    let text = '';
-    for (const event of events) {
-      text += this.#lines.event(event);
-      this.#count += 1;
-      this.#first ??= event.seq;
-      this.#last = event.seq;
-      if (text.length < pieceBytes) continue;
-      yield this.#bytes(text);
-      text = '';
+  /** The next events, in pieces of so many bytes; the last may be less. */
+  *page({ bytes, count, firstSeq, lastSeq }: ExportPage, pieceBytes: number): Generator<Buffer> {
+    this.#count += count;
+    this.#first ??= firstSeq;
+    this.#last = lastSeq ?? this.#last;
+    for (let at = 0; at < bytes.length; at += pieceBytes) {
+      yield this.#hashed(bytes.subarray(at, at + pieceBytes));
     }
-    if (text !== '') yield this.#bytes(text);
   }
 
   /** The last line. Nothing can be written after it. */

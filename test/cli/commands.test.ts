@@ -12,6 +12,7 @@ import { developmentSecret } from '../../src/development.ts';
 import { build, SECRET, type TestApp, temporaryFolder } from '../support/app.ts';
 import { type CliResult, runCli, startCli } from '../support/cli.ts';
 import { until } from '../support/client.ts';
+import { pageOf } from '../support/export.ts';
 import { eventsBetween } from '../support/log.ts';
 
 /** What tells the command line where a server is, and who asks. */
@@ -109,7 +110,7 @@ test('export saves what matches, checks it, and replaces no file', async (t) => 
 
 test('an export that is cut, changed, or broken off is found out, and what came is kept apart', async (t) => {
   const writer = new ExportWriter('ndjson');
-  const body = Buffer.concat([...writer.events(eventsBetween(0, 50), 1_000)]);
+  const body = Buffer.concat([...writer.page(pageOf(eventsBetween(0, 50)), 1_000)]);
   const last = writer.end();
   const bodies: Record<string, Buffer> = {
     cut: body,

@@ -3,13 +3,14 @@ import { test } from 'tap';
 import { type ExportFormat, exportFormats } from '../../src/core/actions.ts';
 import { ExportWriter } from '../../src/core/export.ts';
 import { ExportCheck, type ExportVerdict } from '../../src/core/export-check.ts';
+import { pageOf } from '../support/export.ts';
 import { eventAt } from '../support/log.ts';
 import { anyText, holds } from '../support/property.ts';
 
 function write(format: ExportFormat, messages: readonly string[]): Buffer {
   const writer = new ExportWriter(format);
   const events = messages.map((message, seq) => eventAt(seq, message));
-  return Buffer.concat([writer.head(), ...writer.events(events, 1_000), writer.end()]);
+  return Buffer.concat([writer.head(), ...writer.page(pageOf(events, format), 1_000), writer.end()]);
 }
 
 function check(format: ExportFormat, bytes: Uint8Array, pieceBytes = bytes.length): ExportVerdict {

@@ -13,7 +13,8 @@ function logOf(matching: readonly number[], { inTime = Number.POSITIVE_INFINITY,
     const found = matching.filter((seq) => seq >= part.from && seq < part.to);
     const seen = (found[limit] ?? part.to) - part.from;
     if (seen > inTime) throw new CodedError('too_slow', 'too slow');
-    return { events: found.slice(0, limit).map((seq) => ({ seq })), hasMore: found.length > limit };
+    const seqs = found.slice(0, limit);
+    return { seqs, lastSeq: seqs.at(-1) ?? null, hasMore: found.length > limit };
   };
   return { asked, readPage };
 }
@@ -21,9 +22,9 @@ function logOf(matching: readonly number[], { inTime = Number.POSITIVE_INFINITY,
 async function all(range: Range, log: ReturnType<typeof logOf>, tookMs = 0): Promise<number[]> {
   let clock = 0;
   const seen: number[] = [];
-  for await (const events of walk(range, log.readPage, () => (clock += tookMs))) {
-    if (events.length === 0) throw new Error('a page was empty');
-    seen.push(...events.map(({ seq }) => seq));
+  for await (const { seqs } of walk(range, log.readPage, () => (clock += tookMs))) {
+    if (seqs.length === 0) throw new Error('a page was empty');
+    seen.push(...seqs);
   }
   return seen;
 }
@@ -55,7 +56,7 @@ test('after a part that is slow to look through, parts grow again', async (t) =>
   const readPage = async (part: Range) => {
     asked.push(part);
     if (part.from < 10_000 && part.to - part.from > 2_000) throw new CodedError('too_slow', 'too slow');
-    return { events: [] as { seq: number }[], hasMore: false };
+    return { lastSeq: null, hasMore: false };
   };
   for await (const _ of walk({ from: 0, to: 1_000_000 }, readPage, () => 0)) t.fail('nothing matches');
   t.ok(asked.length < 50, `${asked.length} parts`);
@@ -79,6 +80,6 @@ test('a walk goes on from its first step', async (t) => {
   const pages = walk({ from: 0, to: 5 }, log.readPage, () => 0);
   const first = await pages.next();
   const seen: number[] = [];
-  for await (const events of resumed(first, pages)) seen.push(...events.map(({ seq }) => seq));
+  for await (const { seqs } of resumed(first, pages)) seen.push(...seqs);
   t.strictSame(seen, [0, 1, 2, 3, 4]);
 });

@@ -1,3 +1,6 @@
+import type { ExportFormat } from '../../src/core/actions.ts';
+import { eventFields } from '../../src/core/event-fields.ts';
+import type { ExportPage } from '../../src/core/export.ts';
 import { ExportCheck, type ExportVerdict } from '../../src/core/export-check.ts';
 import type { AuditEvent } from '../../src/core/schemas.ts';
 import type { TestApp } from './app.ts';
@@ -50,3 +53,18 @@ export const eventsIn = ({ text }: Exported): AuditEvent[] =>
     .split('\n')
     .slice(0, -2)
     .map((line) => JSON.parse(line) as AuditEvent);
+
+const quoted = (value: unknown): string => `"${String(value).replaceAll('"', '""')}"`;
+
+const lineOf: Record<ExportFormat, (event: AuditEvent) => string> = {
+  ndjson: (event) => `${JSON.stringify(event)}\n`,
+  csv: (event) => `${eventFields.map((field) => quoted(event[field] ?? '')).join()}\r\n`,
+};
+
+/** Events as a page of an export; in CSV with more quotes than the server’s. */
+export const pageOf = (events: readonly AuditEvent[], format: ExportFormat = 'ndjson'): ExportPage => ({
+  bytes: Buffer.from(events.map(lineOf[format]).join('')),
+  count: events.length,
+  firstSeq: events[0]?.seq ?? null,
+  lastSeq: events.at(-1)?.seq ?? null,
+});

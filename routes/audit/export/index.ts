@@ -172,6 +172,7 @@ export default fp(
           inTurn: (work) => limits.readBulk(userId, work),
           check: () => run.check(),
         },
+        format,
         filter,
         state,
         range,

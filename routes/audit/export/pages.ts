@@ -1,13 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Db } from '../../../db/client.ts';
-import { type LogState, listEvents, type Page, readLogState, type SeqRange } from '../../../db/events.ts';
+import { CopyTarget, type Db } from '../../../db/client.ts';
+import { type LogState, readLogState, type SeqRange } from '../../../db/events.ts';
+import { type FoundPage, readExportPage } from '../../../db/export.ts';
 import { read } from '../../../db/read.ts';
+import type { ExportFormat } from '../../../src/core/actions.ts';
 import { CodedError } from '../../../src/core/errors.ts';
 import { walk } from '../../../src/core/export-walk.ts';
 import type { Filter } from '../../../src/core/filter.ts';
-import type { AuditEvent } from '../../../src/core/schemas.ts';
-
-const PAGE_EVENTS = 1_000;
 
 /** How often a page is asked for that could not be had in passing, and how long between, in milliseconds. */
 const ATTEMPTS = 5;
@@ -49,21 +48,24 @@ function checkSame(begun: LogState, now: LogState, from: number): void {
 }
 
 /**
- * All events of a range that match, in order. Every page is a statement of its own, so that no snapshot is held.
+ * All events of a range that match, in order, as lines. Every page is a statement of its own, so that no snapshot is held.
+ * What a page holds is good until the next one is asked for.
  *
  * @param begun the log when the range was made
  * @throws CodedError `audit_unavailable`, `too_slow`, `expired`
  */
 export function exportPages(
   { db, inTurn, check }: Source,
+  format: ExportFormat,
   filter: Filter,
   begun: LogState,
   range: SeqRange,
-): AsyncGenerator<AuditEvent[], void> {
-  const readPage = async (part: SeqRange): Promise<Page> => {
+): AsyncGenerator<FoundPage, void> {
+  const target = new CopyTarget();
+  const readPage = async (part: SeqRange): Promise<FoundPage> => {
     // Who has gone while they waited is not read for.
     check();
-    const page = await read(listEvents(db, filter, part, 'asc', PAGE_EVENTS));
+    const page = await read(readExportPage(db, target, format, filter, part));
     checkSame(begun, await read(readLogState(db)), part.from);
     return page;
   };

@@ -3,8 +3,7 @@ import { Readable } from 'node:stream';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { ExportOutcome } from '../../../src/core/actions.ts';
 import { CodedError } from '../../../src/core/errors.ts';
-import type { ExportWriter } from '../../../src/core/export.ts';
-import type { AuditEvent } from '../../../src/core/schemas.ts';
+import type { ExportPage, ExportWriter } from '../../../src/core/export.ts';
 
 const KIB = 1024;
 /** What is made and handed on at a time; after each piece others have their turn. */
@@ -31,6 +30,7 @@ export type ExportRunOptions = {
 export class ExportRun {
   /** Resolves with how it ended, once its connection takes nothing more of it. */
   readonly ended: Promise<ExportOutcome>;
+  readonly #response: ServerResponse;
   readonly #expiresAt: number | undefined;
   readonly #pace: ExportRunOptions['pace'];
   /** What its client has left of the time, and has taken of the bytes, of its pace. */
@@ -44,6 +44,7 @@ export class ExportRun {
   #body: Readable | undefined;
 
   constructor({ response, expiresAt, pace }: ExportRunOptions) {
+    this.#response = response;
     this.#expiresAt = expiresAt;
     this.#pace = pace;
     this.#leftMs = pace.ms;
@@ -97,26 +98,38 @@ export class ExportRun {
     this.#leftMs = this.#pace.ms;
   }
 
+  /**
+   * Waits until all that the response was given has left for the client, for the next page takes the place of this one in
+   * memory. A write is told of when it is over: done, or in vain since the connection is.
+   */
+  async #sent(): Promise<void> {
+    const handedOnAt = this.#handOn();
+    await new Promise((resolve) => this.#response.write('', resolve));
+    this.#taken(0, handedOnAt);
+  }
+
   /** The bytes of the answer, made as fast as the client takes them. */
-  body(writer: ExportWriter, pages: AsyncIterable<AuditEvent[]>): Readable {
+  body(writer: ExportWriter, pages: AsyncIterable<ExportPage>): Readable {
     this.#body = Readable.from(this.#pieces(writer, pages), {
       objectMode: false,
-      highWaterMark: PIECE_BYTES,
+      // A piece is asked for once the one before is with the response.
+      highWaterMark: 1,
     });
     return this.#body;
   }
 
-  async *#pieces(writer: ExportWriter, pages: AsyncIterable<AuditEvent[]>): AsyncGenerator<Buffer> {
+  async *#pieces(writer: ExportWriter, pages: AsyncIterable<ExportPage>): AsyncGenerator<Buffer> {
     try {
       yield writer.head();
-      for await (const events of pages) {
-        for (const piece of writer.events(events, PIECE_BYTES)) {
+      for await (const page of pages) {
+        for (const piece of writer.page(page, PIECE_BYTES)) {
           this.check();
           const handedOnAt = this.#handOn();
           yield piece;
           this.#taken(piece.length, handedOnAt);
           await nextTurn();
         }
+        await this.#sent();
         this.check();
       }
       // What is left is less than the pace is of, and nothing comes after it.
