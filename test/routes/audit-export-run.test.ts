@@ -25,18 +25,15 @@ async function start(
   events: AuditEvent[] = Array.from({ length: 16 }, (_, seq) => eventAt(seq, 'x'.repeat(64 * KIB))),
 ): Promise<Running> {
   let pages = 0;
-  const made = pageOf(events);
-  const bytes = Buffer.from(made.bytes);
+  /** As where pages are read: each takes the place of the one before. */
+  const place = Buffer.alloc(pageOf(events).bytes.length + KIB);
   async function* make(): AsyncGenerator<ExportPage> {
     while (pages < pageCount) {
       pages += 1;
-      // As where it is read: the place of the last page is used again.
-      bytes.fill('-');
       if (pageMs > 0) await delay(pageMs);
-      made.bytes.copy(bytes);
-      yield { ...made, bytes };
+      const page = pageOf(events.map((event) => ({ ...event, room: `${pages}` })));
+      yield { ...page, bytes: place.subarray(0, page.bytes.copy(place)) };
     }
-    bytes.fill('-');
   }
   const { promise, resolve } = Promise.withResolvers<ExportRun>();
   const server = createServer((_request, response) => {
@@ -115,11 +112,10 @@ test('a client that takes nothing of the last bytes is ended as well', async (t)
 
 test('a client that takes little by little is not ended', async (t) => {
   const { run, socket } = await start(t, 20, { pace: { bytes: MIB, ms: 400 } });
-  const ended = new Promise((resolve) => socket.once('end', resolve));
   const began = performance.now();
-  let text = '';
+  let took = 0;
   socket.on('data', (chunk: Buffer) => {
-    text += chunk.toString('latin1');
+    took += chunk.length;
     // At some 8 MiB a second.
     socket.pause();
     setTimeout(() => socket.resume(), chunk.length / (8 * KIB));
@@ -127,8 +123,18 @@ test('a client that takes little by little is not ended', async (t) => {
   socket.resume();
   t.equal(await run.ended, 'complete');
   t.ok(performance.now() - began > 1_000, 'it took longer than one may stand still');
+  await until('all has come', () => took > 20 * MIB);
+});
+
+test('no page takes the place of one that has not left yet', async (t) => {
+  // Small enough for several to wait in the buffers of this process.
+  const running = await start(t, 400, {}, [eventAt(0, 'x'.repeat(40 * KIB))]);
+  await standsStill(running);
+  const ended = new Promise((resolve) => running.socket.once('end', resolve));
+  const chunks: Buffer[] = [];
+  running.socket.on('data', (chunk: Buffer) => chunks.push(chunk)).resume();
   await ended;
-  t.ok(isWhole(text), 'what it took is what was made');
+  t.ok(isWhole(Buffer.concat(chunks).toString('latin1')));
 });
 
 test('a client that takes too little is ended, though it takes something all the time', async (t) => {
