@@ -19,7 +19,7 @@ export const CSV_END = '#end';
 const csvRecord = (cells: readonly string[]): string => `${cells.join(',')}\r\n`;
 
 /** What stands around the lines of the events in one format; those the database makes (`db/export.ts`). */
-export type Lines = { head: string; end: (trailer: Trailer) => string };
+type Lines = { head: string; end: (trailer: Trailer) => string };
 
 export const lines: Record<ExportFormat, Lines> = {
   ndjson: {

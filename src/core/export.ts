@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { ExportFormat } from './actions.ts';
-import { type Lines, lines } from './export-lines.ts';
+import { lines } from './export-lines.ts';
 
 /** Events of an export as the bytes that stand for them in it. */
 export type ExportPage = {

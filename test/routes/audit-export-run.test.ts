@@ -111,7 +111,7 @@ test('a client that takes nothing of the last bytes is ended as well', async (t)
 });
 
 test('a client that takes little by little is not ended', async (t) => {
-  const { run, socket } = await start(t, 20, { pace: { bytes: MIB, ms: 400 } });
+  const { run, socket } = await start(t, 20, { pace: { bytes: MIB, ms: 800 } });
   const began = performance.now();
   let took = 0;
   socket.on('data', (chunk: Buffer) => {

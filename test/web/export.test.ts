@@ -9,6 +9,7 @@ import {
   type Sink,
   saveExport,
 } from '../../web/console/export/save.ts';
+import { pageOf } from '../support/export.ts';
 import { eventAt } from '../support/log.ts';
 
 /** A file that is only remembered. */
@@ -29,7 +30,9 @@ class Remembered implements Sink {
 function exported(format: ExportFormat): Uint8Array<ArrayBuffer> {
   const writer = new ExportWriter(format);
   const events = Array.from({ length: 200 }, (_, seq) => eventAt(seq, `a "quote",\r\nand ${seq}`));
-  return Uint8Array.from(Buffer.concat([writer.head(), ...writer.events(events, 1_000), writer.end()]));
+  return Uint8Array.from(
+    Buffer.concat([writer.head(), ...writer.page(pageOf(events, format), 1_000), writer.end()]),
+  );
 }
 
 const headers = new Headers({ 'content-disposition': 'attachment; filename="minutebook-0-199.ndjson"' });
