@@ -232,7 +232,7 @@ export default fp(
     });
     fastify.setErrorHandler((error: FastifyError, request, reply) => {
       const coded = toCodedError(error, request);
-      if (coded.code === 'internal') request.log.error({ err: error }, 'request failed');
+      if (coded.code === 'internal') request.log.error({ req: request, err: error }, 'request failed');
       return sendProblem(reply, coded);
     });
     fastify.setNotFoundHandler((_request, reply) =>

@@ -123,7 +123,10 @@ export default fp(
       ...READS,
       rest: rest(REST_TIMES.reads),
       refuse: () =>
-        tooMany(`${READS.most} queries of yours are under way; wait for their answers.`, OPEN_RETRY_SECONDS),
+        tooMany(
+          `${READS.most} queries of yours are under way, or were so just now while much was written; wait a moment.`,
+          OPEN_RETRY_SECONDS,
+        ),
     });
     const refuseBulk = () => new CodedError('overloaded', 'Too many exports and streams read the log.');
     const bulk = new Turns({ ...BULK, refuse: refuseBulk });
@@ -254,7 +257,13 @@ export default fp(
         throw tooMany(`Too many queries; ask again in ${resetSeconds} s.`, resetSeconds);
       },
       readInTurn: (userId, work) => reads.run(userId, work),
-      readBulk: (userId, work) => bulkOfUser.run(userId, () => bulk.run(ALL, work)),
+      readBulk: (userId, work) =>
+        bulkOfUser.run(userId, (begin) =>
+          bulk.run(ALL, () => {
+            begin();
+            return work();
+          }),
+        ),
       openStream: ({ principal }, { raw }) => {
         const userId = principal?.userId ?? '';
         if (!streams.hasRoom(userId)) {

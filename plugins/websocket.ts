@@ -117,7 +117,7 @@ export default fp(
       },
       // Only for what a handler throws; errors of the socket are for whoever has it (see the connection of a chat).
       errorHandler: (error, socket, request) => {
-        request.log.error({ err: error }, 'a WebSocket could not be handled');
+        request.log.error({ req: request, err: error }, 'a WebSocket could not be handled');
         socket.terminate();
       },
     });

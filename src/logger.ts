@@ -5,8 +5,8 @@ import type { LogLevel } from './config.ts';
 type LoggerOptions = Exclude<FastifyServerOptions['logger'], boolean | undefined>;
 
 /**
- * One line for each request that is served. What is refused is on record, folded: its sender must not fill this log
- * instead, whose lines cost as much as the rest of a refusal.
+ * One line for each request that is answered to its end. What is refused is on record, folded: its sender must not fill
+ * this log instead, whose lines cost as much as the rest of a refusal.
  */
 export class RequestLog extends LogController {
   override incomingRequest(): void {}

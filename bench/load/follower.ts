@@ -6,7 +6,11 @@ import { tokenFor } from './connect.ts';
 import type { Following, Orders } from './orders.ts';
 
 /** Follows the log live, until it is told to stop. */
-export type Follower = { stop: () => Promise<Orders['stopFollowing'][1]> };
+export type Follower = {
+  stop: () => Promise<Orders['stopFollowing'][1]>;
+  /** Resolves when the stream is over, by whosever doing. */
+  ended: Promise<void>;
+};
 
 /** Milliseconds since 1970 of a time of the log, with its microseconds. */
 const msOf = (timestamp: string): number =>
@@ -21,6 +25,8 @@ export async function startFollowing({ target, user, warmMs }: Following): Promi
   const ages = new Latencies();
   const parser = new StreamParser();
   const opened = Promise.withResolvers<void>();
+  const ended = Promise.withResolvers<void>();
+  let isOver = false;
   const from = performance.now() + warmMs;
   const request = get(
     {
@@ -38,15 +44,21 @@ export async function startFollowing({ target, user, warmMs }: Following): Promi
           ages.add(performance.timeOrigin + now - msOf((JSON.parse(data) as AuditEvent).timestamp));
         }
       });
-      // What is cut off is told by its end.
+      // What is cut off is told by its close.
       response.on('error', () => {});
-      response.on('end', () => opened.reject(new Error(`the stream ended (${response.statusCode})`)));
+      response.on('close', () => {
+        isOver = true;
+        ended.resolve();
+        opened.reject(new Error(`the stream ended (${response.statusCode})`));
+      });
     },
   );
   request.on('error', opened.reject);
   await opened.promise;
   return {
+    ended: ended.promise,
     stop: async () => {
+      if (isOver) throw new Error('the stream ended before it was to');
       request.destroy();
       return ages.summary();
     },

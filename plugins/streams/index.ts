@@ -114,7 +114,7 @@ export default fp(
             // Who has gone while they waited is not read for.
             reader.isOver ? NOTHING : read(listEvents(database.read, asked.filter, range, 'asc', PAGE)),
           ),
-        onFault: (error) => request.log.warn({ err: error }, 'a stream had to be ended'),
+        onFault: (error) => request.log.warn({ req: request, err: error }, 'a stream had to be ended'),
       });
       // From here on it can be ended, so that nothing that ends the right to read is missed while the log is asked.
       const entry: Entry = { reader, principal };

@@ -19,7 +19,10 @@ export type TurnBounds = {
 /** `taken` is at least 1: a key without a turn has no line. */
 type Line = { taken: number; waiting: ((mine: boolean) => void)[] };
 
-/** Lets each key do only so much at a time; what is more waits, in the order in which it came. Nobody waits for a rest but the next. */
+/**
+ * Lets each key do only so much at a time; what is more waits, in the order in which it came. Nobody waits for a rest but
+ * the next.
+ */
 export class Turns {
   readonly #bounds: TurnBounds;
   readonly #lines = new Map<string, Line>();
@@ -36,13 +39,18 @@ export class Turns {
   /**
    * Does some work when it is this key's turn.
    *
+   * @param work calls what it is given where it begins only then, for it had to wait: its turn need not rest for that
    * @throws CodedError the refusal, when there was no turn in time
    */
-  async run<T>(key: string, work: () => Promise<T>): Promise<T> {
+  async run<T>(key: string, work: (begin: () => void) => Promise<T>): Promise<T> {
     if (!(await this.#take(key))) throw this.#bounds.refuse();
-    const restMs = this.#bounds.rest?.();
+    let restMs: (() => number) | undefined;
+    const begin = (): void => {
+      restMs = this.#bounds.rest?.();
+    };
+    begin();
     try {
-      return await work();
+      return await work(begin);
     } finally {
       const ms = restMs?.() ?? 0;
       if (ms > 0) setTimeout(() => this.#give(key), ms).unref();

@@ -150,8 +150,15 @@ test('an error that a handler did not foresee is a 500 that tells nothing, in fu
   }
   const lines = () => server.output().match(/"level":50.*/g) ?? [];
   await until('each is in the log', () => lines().length === 3);
-  for (const line of lines())
+  for (const line of lines()) {
     t.match(line, /nobody foresaw this.*"stack":.*unforeseen\.ts.*"msg":"request failed"/);
+    const { req } = JSON.parse(`{${line}`) as { req?: unknown };
+    t.match(
+      req,
+      { method: 'GET', path: '/health/live', ip: '127.0.0.1' },
+      'which request it was is told too',
+    );
+  }
   await alice.ask({ type: 'message', text: 'served' });
   t.equal((await fetch(`${server.url}/health/ready`)).status, 200);
 });

@@ -1,9 +1,11 @@
 import { once } from 'node:events';
+import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type Test, test } from 'tap';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { closed, sentBy } from '../../bench/load/closed.ts';
 import { closeAll, connectAll } from '../../bench/load/connect.ts';
+import { startFollowing } from '../../bench/load/follower.ts';
 import { clientFrame, FrameReader, TEXT } from '../../bench/load/frames.ts';
 import { open } from '../../bench/load/open.ts';
 import { Schedule } from '../../bench/load/schedule.ts';
@@ -246,4 +248,24 @@ test('connections are closed in good order', async (t) => {
 
 test('a frame that is too long for the load is refused', async (t) => {
   t.throws(() => clientFrame(TEXT, Buffer.alloc(65_536)), /64 KiB/);
+});
+
+test('of a stream that ended before it was to, nothing is told as if it had not', async (t) => {
+  let end = (_: ServerResponse): void => {};
+  const server = createServer((_, response) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream' });
+    response.write('event: open\nid: e:0\ndata: {}\n\n', () => end(response));
+  });
+  t.teardown(() => server.close());
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  const { port } = server.address() as AddressInfo;
+  const target = { ports: [port], secret: 's'.repeat(32), chat: true };
+  const follow = () => startFollowing({ target, user: 'follower', warmMs: 0 });
+  t.equal((await (await follow()).stop()).count, 0);
+  for (const how of ['end', 'destroy'] as const) {
+    end = (response) => response[how]();
+    const follower = await follow();
+    await follower.ended;
+    await t.rejects(follower.stop(), /ended/, how);
+  }
 });

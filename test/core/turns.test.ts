@@ -102,3 +102,29 @@ test('a turn rests for as long as is told when its work is over, and its own ans
   t.strictSame(told.length, 6, 'after a failure as well');
   await until('nothing is kept of who has none', () => turns.size === 0);
 });
+
+test('what work waits for at its beginning, others to end, is no reason to rest', async (t) => {
+  let worked = 0;
+  const rest = () => {
+    const begun = worked;
+    return () => 100 * (worked - begun);
+  };
+  const ofAll = new Turns({ most: 1, maxWaiting: 10, waitMs: 60_000, refuse });
+  const ofUser = new Turns({ most: 1, maxWaiting: 10, waitMs: 60_000, refuse, rest });
+  const read = (user: string, run: () => Promise<string>) =>
+    ofUser.run(user, (begin) =>
+      ofAll.run('all', () => {
+        begin();
+        return run();
+      }),
+    );
+  const long = work();
+  const first = read('alice', long.run);
+  const second = read('bob', async () => 'second');
+  await turn();
+  worked += 600;
+  long.end('first');
+  t.strictSame(await Promise.all([first, second]), ['first', 'second']);
+  t.equal(ofUser.size, 1, 'alice’s turn rests, and bob’s does not');
+  t.equal(await read('bob', async () => 'third'), 'third');
+});

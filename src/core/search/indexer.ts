@@ -32,6 +32,8 @@ export class Indexer {
   #head = 0;
   #working: Promise<void> | undefined;
   #stopped = true;
+  /** Until what is under way has ended, after `stop`. */
+  #stopping: Promise<void> | undefined;
 
   constructor(options: IndexerOptions) {
     this.#options = options;
@@ -43,6 +45,8 @@ export class Indexer {
    * @param head the number after the last event that is committed
    */
   work(head: number): Promise<void> {
+    // What was gathered before is of no use any more.
+    if (this.#stopping !== undefined) return this.#stopping.then(() => this.work(head));
     this.#stopped = false;
     this.#head = Math.max(this.#head, head);
     this.#working ??= this.#work().finally(() => {
@@ -53,15 +57,22 @@ export class Indexer {
 
   /** Takes committed events in order, as they come. */
   take(events: readonly AuditEvent[]): void {
-    if (this.#next === undefined) return;
+    if (this.#next === undefined || this.#stopped) return;
     for (const event of events) this.#gather(event, this.#next);
     this.#head = Math.max(this.#head, (events.at(-1)?.seq ?? -1) + 1);
     if (this.#head >= (this.#next + 1) * BLOCK_SIZE) void this.work(this.#head);
   }
 
   /** Stops, and forgets what it gathered. Resolves when nothing is under way. */
-  async stop(): Promise<void> {
+  stop(): Promise<void> {
     this.#stopped = true;
+    this.#stopping ??= this.#stop().finally(() => {
+      this.#stopping = undefined;
+    });
+    return this.#stopping;
+  }
+
+  async #stop(): Promise<void> {
     await this.#working;
     this.#gathered.clear();
     this.#next = undefined;

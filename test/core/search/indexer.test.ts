@@ -112,3 +112,19 @@ test('stopped, it makes nothing, and begins anew where the log then stands', asy
   await indexer.work(2 * BLOCK_SIZE);
   t.strictSame(counted(), [BLOCK_SIZE]);
 });
+
+test('who starts it anew while it stops gets nothing of what it gathered before', async (t) => {
+  const { indexer, state, written, errors } = world();
+  await indexer.work(0);
+  indexer.take(events(0, BLOCK_SIZE - 1));
+  // Of another history than the log has now.
+  const stale = { ...event(BLOCK_SIZE - 1), user_id: 'stale' };
+  indexer.take([stale]);
+  const stopped = indexer.stop();
+  const begun = indexer.work(BLOCK_SIZE);
+  await Promise.all([stopped, begun]);
+  await indexer.work(BLOCK_SIZE);
+  t.equal(state.next, 1);
+  t.notOk(written.some(({ values }) => values.includes('stale')));
+  t.strictSame(errors, []);
+});
