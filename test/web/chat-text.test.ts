@@ -1,5 +1,6 @@
 import { test } from 'tap';
-import { beginningOf, bytesOver } from '../../web/chat/text.ts';
+import { bytesOver } from '../../web/chat/text.ts';
+import { beginningOf } from '../../web/shared/beginning.ts';
 
 test('a message is too long when its frame would be', async (t) => {
   t.ok(bytesOver('lobby', 'x') <= 0);

@@ -1,10 +1,10 @@
 import { Component } from 'preact';
 import { useState } from 'preact/hooks';
+import { beginningOf } from '../shared/beginning.ts';
 import { Text } from '../shared/text.tsx';
 import { ConsoleLink } from './console-link.tsx';
 import type { Line, Outgoing, Room } from './room.ts';
 import { conversation } from './session.ts';
-import { beginningOf } from './text.ts';
 import { clockTime } from './times.ts';
 import { mayPass } from './trouble.ts';
 
