@@ -17,8 +17,9 @@ export type Histogram = {
   isComplete: boolean;
 };
 
-/** What did not happen has a name of its own. */
-export const isRefusal = (action: string): boolean => action.endsWith('_REFUSED');
+/** What was asked and did not happen. */
+export const isRefusal = (action: string): boolean =>
+  action.endsWith('_REFUSED') || action === 'ACCESS_DENIED';
 
 type TimeStats = {
   data: readonly { start: string; count: number }[];
