@@ -1,25 +1,19 @@
 import { useEffect } from 'preact/hooks';
-import { addressOf, ProblemError, type Query } from '../shared/api.ts';
-import { Copy } from '../shared/copy.tsx';
-import { curlOf } from '../shared/curl.ts';
-import { Icon } from '../shared/icons.tsx';
-import { ThemeSwitch } from '../shared/theme-switch.tsx';
-import { timeZoneOf } from '../shared/time.ts';
+import { ProblemError } from '../shared/api.ts';
 import { identity } from '../shared/token.ts';
 import { FilterBar } from './chips/bar.tsx';
 import { EventDrawer } from './event/drawer.tsx';
 import { ExportDialog } from './export/dialog.tsx';
 import { FacetColumn } from './facets/facets.tsx';
-import { frozen, withValues } from './filter.ts';
+import { withValues } from './filter.ts';
+import { Header } from './header.tsx';
 import { Help } from './help.tsx';
 import { totalOf } from './histogram/buckets.ts';
 import { HistogramView } from './histogram/histogram.tsx';
 import { followKeys } from './keys.ts';
 import { List, neighbour, shownEvents, step } from './list/list.tsx';
-import { LiveSwitch } from './live/status.tsx';
-import { histogram, look, problem, reading, rows } from './log.ts';
+import { histogram, problem, reading, rows } from './log.ts';
 import { Sessions } from './sessions/sessions.tsx';
-import { Expiry } from './sign-in/expiry.tsx';
 import { SignIn, type SignInReason } from './sign-in/sign-in.tsx';
 import { change, linkTo, view } from './view.ts';
 
@@ -35,20 +29,6 @@ function signInReason(): SignInReason | undefined {
   return { is: 'refused', detail: 'it does not allow to read the log; that takes the scope audit:read.' };
 }
 
-const curl = (): string => {
-  const { filter, live } = view.value;
-  const { from: _, to: __, ...lasting } = filter;
-  return live
-    ? curlOf(addressOf('/audit/stream', lasting as Query), '-sSN')
-    : curlOf(addressOf('/audit', filter as Query));
-};
-
-/** What is shown, for somebody else: the same interval also when it is opened later. */
-const link = (): string => {
-  const { filter, live } = view.value;
-  return linkTo(live ? {} : { filter: frozen(filter, Date.now()) });
-};
-
 export function Console() {
   useEffect(followKeys, []);
   const { zone, panel, event } = view.value;
@@ -57,12 +37,7 @@ export function Console() {
   const isOld = rows.value === undefined;
   return (
     <div data-old={isOld} class={event !== undefined && reason === undefined ? 'console beside' : 'console'}>
-      <header class="top">
-        <h1>Audit log</h1>
-        {reason === undefined && <Tools />}
-        <ThemeSwitch />
-        <Expiry zone={zone} onExpired={() => void look()} />
-      </header>
+      <Header isOpen={reason === undefined} />
       {reason !== undefined ? (
         <main class="gate">
           <SignIn
@@ -96,42 +71,6 @@ export function Console() {
         </>
       )}
     </div>
-  );
-}
-
-function Tools() {
-  const { zone } = view.value;
-  return (
-    <>
-      <LiveSwitch />
-      <span class="grow" />
-      <button
-        type="button"
-        class="quiet"
-        title="Times here, or in UTC (z)"
-        onClick={() => change({ zone: zone === 'utc' ? 'local' : 'utc' }, 'replace')}
-      >
-        <span class="unseen">Times in </span>
-        {zone === 'utc' ? 'UTC' : timeZoneOf('local')}
-      </button>
-      <Copy short="" label="Copy link" icon="link" text={link} />
-      <Copy label="curl" icon="copy" text={curl} />
-      <button type="button" title="Export all that match (e)" onClick={() => change({ panel: 'export' })}>
-        <Icon name="download" /> <span class="brief">Export</span>
-      </button>
-      <button type="button" title="Who is connected (s)" onClick={() => change({ panel: 'sessions' })}>
-        <Icon name="users" /> <span class="brief">Sessions</span>
-      </button>
-      <button
-        type="button"
-        class="quiet square"
-        aria-label="Keys"
-        title="Keys (?)"
-        onClick={() => change({ panel: 'help' })}
-      >
-        ?
-      </button>
-    </>
   );
 }
 

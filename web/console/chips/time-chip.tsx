@@ -1,5 +1,6 @@
 import { useEffect, useId, useMemo, useRef } from 'preact/hooks';
 import { Icon } from '../../shared/icons.tsx';
+import { closeMenu, Menu } from '../../shared/menu.tsx';
 import { Clock, timeZoneOf } from '../../shared/time.ts';
 import { type Filter, withValues } from '../filter.ts';
 import { problem } from '../log.ts';
@@ -27,25 +28,12 @@ export function TimeChip() {
   const fault = faultOf('from') ?? faultOf('to');
 
   useEffect(() => {
-    const onOutside = ({ target }: Event) => {
-      if (menu.current?.open && !menu.current.contains(target as Node)) menu.current.open = false;
-    };
-    document.addEventListener('pointerdown', onOutside);
-    document.addEventListener('focusin', onOutside);
-    return () => {
-      document.removeEventListener('pointerdown', onOutside);
-      document.removeEventListener('focusin', onOutside);
-    };
-  }, []);
-  useEffect(() => {
     if (fault !== undefined && menu.current !== null) menu.current.open = true;
   }, [problem.value]);
 
   function choose(from: string, to = '') {
     change({ filter: within(filter, from, to) });
-    if (menu.current === null) return;
-    menu.current.open = false;
-    menu.current.querySelector('summary')?.focus();
+    closeMenu(menu);
   }
   function submit(event: Event & { currentTarget: HTMLFormElement }) {
     event.preventDefault();
@@ -58,91 +46,85 @@ export function TimeChip() {
   };
   const isRelative = filter.from?.startsWith('-') || filter.to?.startsWith('-');
   return (
-    <details
+    <Menu
+      menu={menu}
       class={fault === undefined ? 'time-chip' : 'time-chip faulty'}
-      ref={menu}
-      onKeyDown={(event) => {
-        if (event.key !== 'Escape' || !event.currentTarget.open) return;
-        event.preventDefault();
-        event.stopPropagation();
-        event.currentTarget.open = false;
-        event.currentTarget.querySelector('summary')?.focus();
-      }}
+      title="The interval"
+      summary={
+        <>
+          <span class="clip">{intervalWords(filter, clock)}</span> <Icon name="down" />
+        </>
+      }
     >
-      <summary title="The interval">
-        <span class="clip">{intervalWords(filter, clock)}</span> <Icon name="down" />
-      </summary>
-      <div>
-        <ul>
-          <li>
-            <button type="button" class="quiet" onClick={() => choose('')}>
-              All time
+      <ul>
+        <li>
+          <button type="button" class="quiet" onClick={() => choose('')}>
+            All time
+          </button>
+        </li>
+        {presets.map(([span, words]) => (
+          <li key={span}>
+            <button
+              type="button"
+              class="quiet"
+              aria-pressed={filter.from === span}
+              onClick={() => choose(span)}
+            >
+              {words}
             </button>
           </li>
-          {presets.map(([span, words]) => (
-            <li key={span}>
-              <button
-                type="button"
-                class="quiet"
-                aria-pressed={filter.from === span}
-                onClick={() => choose(span)}
-              >
-                {words}
-              </button>
-            </li>
-          ))}
-          <li>
-            <button type="button" class="quiet" onClick={() => day(0)}>
-              Today
+        ))}
+        <li>
+          <button type="button" class="quiet" onClick={() => day(0)}>
+            Today
+          </button>
+        </li>
+        <li>
+          <button type="button" class="quiet" onClick={() => day(1)}>
+            Yesterday
+          </button>
+        </li>
+      </ul>
+      <form onSubmit={submit} key={`${filter.from} ${filter.to}`}>
+        <label for={`${id}-from`}>from, inclusive</label>
+        <input
+          id={`${id}-from`}
+          name="from"
+          class="mono"
+          defaultValue={filter.from ?? ''}
+          placeholder="-24h"
+          autocomplete="off"
+        />
+        <label for={`${id}-to`}>to, exclusive</label>
+        <input
+          id={`${id}-to`}
+          name="to"
+          class="mono"
+          defaultValue={filter.to ?? ''}
+          placeholder={clock.iso(new Date().toISOString()).replace(/\.\d+/, '')}
+          autocomplete="off"
+        />
+        <p class="faint">RFC 3339 with an offset, or a span back such as -90m (s, m, h, d, w).</p>
+        {fault !== undefined && (
+          <p class="fault" role="alert">
+            {fault}
+          </p>
+        )}
+        <div class="row">
+          <button type="submit" class="primary">
+            Show
+          </button>
+          {isRelative && (
+            <button
+              type="button"
+              title="Turns spans into points in time, so that the link shows the same later"
+              onClick={freeze}
+            >
+              Freeze
             </button>
-          </li>
-          <li>
-            <button type="button" class="quiet" onClick={() => day(1)}>
-              Yesterday
-            </button>
-          </li>
-        </ul>
-        <form onSubmit={submit} key={`${filter.from} ${filter.to}`}>
-          <label for={`${id}-from`}>from, inclusive</label>
-          <input
-            id={`${id}-from`}
-            name="from"
-            class="mono"
-            defaultValue={filter.from ?? ''}
-            placeholder="-24h"
-            autocomplete="off"
-          />
-          <label for={`${id}-to`}>to, exclusive</label>
-          <input
-            id={`${id}-to`}
-            name="to"
-            class="mono"
-            defaultValue={filter.to ?? ''}
-            placeholder={clock.iso(new Date().toISOString()).replace(/\.\d+/, '')}
-            autocomplete="off"
-          />
-          <p class="faint">RFC 3339 with an offset, or a span back such as -90m (s, m, h, d, w).</p>
-          {fault !== undefined && (
-            <p class="fault" role="alert">
-              {fault}
-            </p>
           )}
-          <div class="row">
-            <button type="submit" class="primary">
-              Show
-            </button>
-            {isRelative && (
-              <button
-                type="button"
-                title="Turns spans into points in time, so that the link shows the same later"
-                onClick={freeze}
-              >
-                Freeze
-              </button>
-            )}
-          </div>
-        </form>
-      </div>
-    </details>
+        </div>
+      </form>
+    </Menu>
   );
 }

@@ -1,5 +1,6 @@
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { Icon } from '../../shared/icons.tsx';
+import { Menu } from '../../shared/menu.tsx';
 import { Text } from '../../shared/text.tsx';
 import { Clock, relativeWords, timeZoneOf, type Zone } from '../../shared/time.ts';
 import { identity, signOut } from '../../shared/token.ts';
@@ -43,52 +44,36 @@ export function Expiry({ zone, onExpired }: ExpiryProps) {
     if (isOver) onExpired();
   }, [isOver]);
 
-  useEffect(() => {
-    const onOutside = ({ target }: Event) => {
-      if (menu.current?.open && !menu.current.contains(target as Node)) menu.current.open = false;
-    };
-    document.addEventListener('pointerdown', onOutside);
-    document.addEventListener('focusin', onOutside);
-    return () => {
-      document.removeEventListener('pointerdown', onOutside);
-      document.removeEventListener('focusin', onOutside);
-    };
-  }, []);
-
   if (who === undefined) return null;
   const until = new Date(end).toISOString().replace('Z', '000Z');
   const isSoon = end - now <= WARN_MS;
   return (
-    <details
+    <Menu
+      menu={menu}
       class="expiry"
-      ref={menu}
-      onKeyDown={(event) => {
-        if (event.key !== 'Escape' || !event.currentTarget.open) return;
-        event.preventDefault();
-        event.currentTarget.open = false;
-        event.currentTarget.querySelector('summary')?.focus();
-      }}
+      title={`Signed in as ${who.userId}`}
+      summaryClass={isSoon ? 'warn' : undefined}
+      summary={
+        <>
+          <Icon name={isSoon ? 'warn' : 'user'} />
+          <Text of={who.userId} />
+          <span role="status">{isSoon && (isOver ? 'expired' : `expires ${relativeWords(until, now)}`)}</span>
+        </>
+      }
     >
-      <summary class={isSoon ? 'warn' : undefined} title={`Signed in as ${who.userId}`}>
-        <Icon name={isSoon ? 'warn' : 'user'} />
-        <Text of={who.userId} />
-        <span role="status">{isSoon && (isOver ? 'expired' : `expires ${relativeWords(until, now)}`)}</span>
-      </summary>
-      <div>
-        <dl>
-          <dt>Signed in as</dt>
-          <dd>
-            <Text of={who.userId} />
-          </dd>
-          <dt>Rights</dt>
-          <dd class="mono">{[...who.scopes].join(' ') || 'none'}</dd>
-          <dt>Until</dt>
-          <dd>{clock.minute(until)}</dd>
-        </dl>
-        <button type="button" onClick={signOut}>
-          Sign out
-        </button>
-      </div>
-    </details>
+      <dl>
+        <dt>Signed in as</dt>
+        <dd>
+          <Text of={who.userId} />
+        </dd>
+        <dt>Rights</dt>
+        <dd class="mono">{[...who.scopes].join(' ') || 'none'}</dd>
+        <dt>Until</dt>
+        <dd>{clock.minute(until)}</dd>
+      </dl>
+      <button type="button" onClick={signOut}>
+        Sign out
+      </button>
+    </Menu>
   );
 }

@@ -40,6 +40,7 @@ export function SignIn({ reason, onSignedIn }: SignInProps) {
 
   return (
     <form class="sign-in" onSubmit={submit}>
+      {reason.is === 'none' && <h2>Who reads the log is named by a token</h2>}
       {reason.is === 'expired' && (
         <p class="notice warn" role="status">
           Your token has expired. With a new one you go on where you were.
