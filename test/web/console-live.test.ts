@@ -11,6 +11,7 @@ import {
   totalOf,
 } from '../../web/console/histogram/buckets.ts';
 import {
+  isBeforeAnybody,
   itemsOf,
   joined,
   kept,
@@ -44,6 +45,12 @@ test('what waits is bounded, and what went is said', async (t) => {
   t.strictSame(seqs(released(waiting, [rowOf(eventAt(0))])), [5, 4, 3, 'gap', 0]);
 });
 
+test('before anybody has come there are only the acts of the server and of who reads', async (t) => {
+  const of = (session_id: string | null) => rowOf({ ...eventAt(1), session_id });
+  t.ok(isBeforeAnybody([of(null), of(null)]));
+  t.notOk(isBeforeAnybody([of(null), of('0198c2f4-0000-7000-8000-000000000000')]));
+});
+
 test('a line stands before each day', async (t) => {
   const rows = newestFirst(3, 1).map(rowOf);
   const days = ['b', 'b', 'a'];
@@ -61,10 +68,14 @@ const at = (timestamp: string, action = 'MESSAGE_SENT') => ({ timestamp, action 
 
 test('events that come are counted where they belong, and the parts grow with the interval', async (t) => {
   t.equal(totalOf(hour), 30);
-  const next = countOn(hour, [at('2026-11-22T09:59:30.5Z'), at('2026-11-22T10:05:00Z', 'MESSAGE_REFUSED')]);
+  const next = countOn(hour, [
+    at('2026-11-22T09:59:30.5Z'),
+    at('2026-11-22T10:05:00Z', 'MESSAGE_REFUSED'),
+    at('2026-11-22T10:05:01Z', 'ACCESS_DENIED'),
+  ]);
   t.equal(next.counts.length, 66);
   t.equal(next.counts[59], 2);
-  t.equal(next.refused[65], 1);
+  t.equal(next.refused[65], 2);
   const later = countOn(hour, [at('2026-11-22T19:00:00Z')]);
   t.equal(totalOf(later), 31, 'nothing is lost');
   t.ok(later.counts.length <= MAX_BARS);

@@ -2,6 +2,7 @@ import { signal } from '@preact/signals';
 import { useEffect, useLayoutEffect, useMemo, useRef } from 'preact/hooks';
 import { ProblemError } from '../../shared/api.ts';
 import { Clock, timeZoneOf } from '../../shared/time.ts';
+import { useMedia } from '../../shared/use-media.ts';
 import { chipNames } from '../filter.ts';
 import { release } from '../live/session.ts';
 import { connection, hasOlder, isPaused, problem, reading, readOlder, rows, waiting } from '../log.ts';
@@ -12,13 +13,13 @@ import { TroubleNotice } from '../state/trouble.tsx';
 import { change, view } from '../view.ts';
 import './list.css';
 import { ListRow } from './row.tsx';
-import { type Item, itemsOf, keyOfItem, waitingCount } from './rows.ts';
+import { type Item, isBeforeAnybody, itemsOf, keyOfItem, waitingCount } from './rows.ts';
 import { useVirtual } from './use-virtual.ts';
 
 /** How near the end older rows are read. */
 const NEAR_PX = 600;
 const AT_TOP_PX = 8;
-const NARROW = matchMedia('(max-width: 40rem)');
+const NARROW = '(max-width: 40rem)';
 
 /** The seq of the row that the keyboard is on. */
 const active = signal<number | undefined>(undefined);
@@ -63,7 +64,7 @@ export function List() {
   const shown = rows.value;
   const items = useMemo(() => itemsOf(shown ?? [], dayTeller(clock)), [shown, clock]);
   const scroller = useRef<HTMLElement>(null);
-  const isNarrow = NARROW.matches;
+  const isNarrow = useMedia(NARROW);
   const virtual = useVirtual({
     scroller,
     count: items.length,
@@ -195,12 +196,23 @@ export function List() {
             ) : (
               'That is all that matches.'
             )}
+            {!hasOlder.value && isBeforeAnybody(shown) && <OpenChat />}
           </p>
         )}
       </section>
     </section>
   );
 }
+
+/** There is nothing yet but what the server did, and those who read. */
+const OpenChat = () => (
+  <span class="row">
+    Nobody has been in the chat.
+    <a class="button" href="./">
+      Open the chat
+    </a>
+  </span>
+);
 
 /** Said where it is: at the chip of the filter. */
 const isOfChip = (error: Error): boolean =>

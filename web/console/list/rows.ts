@@ -54,6 +54,10 @@ export function released({ rows: waiting, dropped }: Waiting, rows: readonly Row
 export const waitingCount = ({ rows, dropped }: Waiting): number =>
   rows.filter((row) => row.is === 'event').length + dropped;
 
+/** Whether nobody has been in the chat: there are only the acts of the server, and of those who read the log. */
+export const isBeforeAnybody = (rows: readonly Row[]): boolean =>
+  rows.every((row) => row.is === 'event' && row.event.session_id === null);
+
 export type Item = Row | { is: 'day'; key: string; words: string };
 
 /** The rows with a line before each day. `dayOf` says a time's day, as it is shown. */
