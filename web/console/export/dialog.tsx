@@ -18,6 +18,7 @@ export type ExportDialogProps = { filter: Filter; onClose: () => void };
 
 type State =
   | { is: 'ready' }
+  | { is: 'cancelled' }
   | { is: 'running'; progress: Progress }
   | { is: 'done'; result: Trailer & { bytes: number } }
   | { is: 'failed'; error: Error };
@@ -70,8 +71,10 @@ export function ExportDialog({ filter, onClose }: ExportDialogProps) {
         result: await saveExport(response, format, file, { name, signal, onProgress }),
       });
     } catch (error) {
-      const isCancelled = error instanceof DOMException && error.name === 'AbortError';
-      setState(isCancelled ? { is: 'ready' } : { is: 'failed', error: error as Error });
+      const isAborted = error instanceof DOMException && error.name === 'AbortError';
+      // Who picks no file has begun nothing.
+      if (isAborted) setState({ is: signal.aborted ? 'cancelled' : 'ready' });
+      else setState({ is: 'failed', error: error as Error });
     }
   }
 
@@ -114,7 +117,12 @@ export function ExportDialog({ filter, onClose }: ExportDialogProps) {
         {isRunning && <Running progress={state.progress} expected={isAtLeast ? undefined : expected} />}
         {state.is === 'done' && <Done result={state.result} format={format} />}
         {state.is === 'failed' && <Failed error={state.error} />}
-        {state.is === 'ready' && (
+        {state.is === 'cancelled' && (
+          <p class="notice" role="status">
+            The export was cancelled. Nothing was saved.
+          </p>
+        )}
+        {(state.is === 'ready' || state.is === 'cancelled') && (
           <p class="faint">
             Oldest first. The export itself is put on record, with your name and this filter.
           </p>
