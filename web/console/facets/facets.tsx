@@ -1,6 +1,6 @@
 import { Text } from '../../shared/text.tsx';
 import { canAdd, valuesOf, withoutValue, withValue, withValues } from '../filter.ts';
-import { facets } from '../log.ts';
+import { facets, problem } from '../log.ts';
 import { change, view } from '../view.ts';
 import { type FacetName, facetNames, shownCounts } from './counts.ts';
 import './facets.css';
@@ -30,7 +30,7 @@ function FacetList({ name }: { name: FacetName }) {
     <section>
       <h2>{name}</h2>
       {facet === undefined ? (
-        <p class="faint">…</p>
+        <p class="faint">{problem.value === undefined ? '…' : 'not known'}</p>
       ) : facet.counts.length === 0 && chosen.length === 0 ? (
         <p class="faint">none</p>
       ) : (

@@ -7,6 +7,8 @@ import { endMs, type Histogram, intervalOf, ticksOf, totalOf } from './buckets.t
 import './histogram.css';
 
 const HEIGHT = 64;
+/** The part of the axis behind which no time is written. */
+const LAST_LABEL = 0.94;
 
 /** The intervals that were zoomed out of, the last one last. */
 const before: { from: string | undefined; to: string | undefined }[] = [];
@@ -140,15 +142,19 @@ function Bars({ shown, clock }: { shown: Histogram; clock: Clock }) {
           })}
         </svg>
         <span class="most faint" aria-hidden="true">
-          {most.toLocaleString('en')}
+          {totalOf(shown) > 0 && most.toLocaleString('en')}
         </span>
       </div>
       <div class="axis faint" aria-hidden="true">
-        {ticks.map(({ ms, label }) => (
-          <span key={ms} style={{ left: `${((ms - startMs) / (endMs(shown) - startMs)) * 100}%` }}>
-            {label}
-          </span>
-        ))}
+        {ticks.map(({ ms, label }) => {
+          const at = (ms - startMs) / (endMs(shown) - startMs);
+          // At the very end there is no room for the words.
+          return (
+            <span key={ms} style={{ left: `${at * 100}%` }}>
+              {at < LAST_LABEL && label}
+            </span>
+          );
+        })}
       </div>
       <figcaption class="unseen">
         <table>
