@@ -1,22 +1,14 @@
 import type { Page } from 'playwright-core';
 import { type Test, test } from 'tap';
 import { build, type TestApp } from '../support/app.ts';
-import { seriousFindings } from '../support/axe.ts';
-import {
-  openPage,
-  screenshot,
-  skipWithoutBrowser,
-  startBrowser,
-  type TestPage,
-  widths,
-} from '../support/browser.ts';
+import { openPage, skipWithoutBrowser, startBrowser, type TestPage, widths } from '../support/browser.ts';
 import { connect, until } from '../support/client.ts';
+import { look } from '../support/look.ts';
 import { act } from '../support/moderation.ts';
 import { createDatabase } from '../support/postgres.ts';
 import { proxy } from '../support/proxy.ts';
 import { tokenOf } from '../support/token.ts';
 
-const schemes = ['light', 'dark'] as const;
 /** What Chromium itself writes when a connection or a request fails, as some do here on purpose. */
 const EXPECTED = /WebSocket connection to .* failed|Failed to load resource/;
 
@@ -31,7 +23,7 @@ test('the chat page', { skip: skipWithoutBrowser }, async (t) => {
     { fragment = '', width = widths.wide as number } = {},
   ): Promise<TestPage> {
     const opened = await openPage(browser, { viewport: { width, height: 800 } });
-    opened.page.setDefaultTimeout(15_000);
+    opened.page.setDefaultTimeout(60_000);
     visits.push({ ...opened, url });
     await opened.page.goto(`${url}/${fragment}`);
     return opened;
@@ -72,26 +64,12 @@ test('the chat page', { skip: skipWithoutBrowser }, async (t) => {
     await field(page).press('Enter');
   }
 
-  /** A state as it is seen in both themes and at both widths; axe looks at those that differ in what they hold. */
-  async function look(t: Test, page: Page, name: string, { withAxe = true } = {}): Promise<void> {
-    for (const colorScheme of schemes) {
-      await page.emulateMedia({ colorScheme });
-      for (const width of [widths.narrow, widths.wide]) {
-        await page.setViewportSize({ width, height: 800 });
-        const scrolls = await page.evaluate<boolean>('document.documentElement.scrollWidth > innerWidth');
-        t.notOk(scrolls, `${name}: nothing is wider than ${width} px`);
-        await screenshot(page, `chat-${name}-${colorScheme}-${width}`);
-      }
-      if (withAxe) t.strictSame(await seriousFindings(page), [], `${name}, ${colorScheme}`);
-    }
-  }
-
   await part('two people talk; each message gets its number, which leads into the log', async (t) => {
     const server = await build(t);
     const ann = await enter(server, 'ann', { scopes: ['chat', 'audit:read'] });
     t.equal(new URL(ann.url()).hash, '', 'the token does not stay in the address');
     t.match(await ann.locator('.who').textContent(), /ann.*until \d\d:\d\d/s);
-    await look(t, ann, 'empty', { withAxe: false });
+    await look(t, ann, 'chat-empty', { withAxe: false });
 
     const { page: bob } = await visit(server.url, { width: widths.narrow });
     await bob.getByLabel('Token').fill('nothing');
@@ -100,7 +78,7 @@ test('the chat page', { skip: skipWithoutBrowser }, async (t) => {
     await bob.getByLabel('Token').fill(await server.token('bob', 'audit:read'));
     await bob.getByRole('button', { name: 'Sign in' }).click();
     await bob.getByText('does not hold “chat”').first().waitFor();
-    await look(t, bob, 'sign-in');
+    await look(t, bob, 'chat-sign-in', { isMain: true });
     await bob.getByLabel('Token').fill(await server.token('bob', 'chat'));
     await bob.getByRole('button', { name: 'Sign in' }).click();
     await isConnected(bob);
@@ -141,7 +119,7 @@ test('the chat page', { skip: skipWithoutBrowser }, async (t) => {
     t.equal(await ann.locator('.log img').count(), 0);
     await said(ann, 'U+202Esdrawkcab').waitFor();
     const more = ann.getByRole('button', { name: 'Show all 60,004 characters' });
-    await look(t, ann, 'talking');
+    await look(t, ann, 'chat-talking', { isMain: true });
     await more.click();
     await said(ann, 'END').waitFor();
     await say(ann, `${'€'.repeat(22_000)}`);
@@ -168,7 +146,7 @@ test('the chat page', { skip: skipWithoutBrowser }, async (t) => {
       await before.app.close();
       await page.getByText('Reconnecting in').waitFor();
       await say(page, 'said meanwhile');
-      await look(t, page, 'reconnecting', { withAxe: false });
+      await look(t, page, 'chat-reconnecting', { withAxe: false });
       const after = await build(t, { DATABASE_URL: databaseUrl, PORT: new URL(before.url).port });
       const bob = await connect(t, after, 'bob');
       await bob.ask({ type: 'message', room: 'lobby', text: 'missed' });
@@ -200,7 +178,7 @@ test('the chat page', { skip: skipWithoutBrowser }, async (t) => {
     const line = said(page, 'And this?');
     await line.getByText('on its way into the log').waitFor();
     await line.getByText(/Not recorded\..*The audit log cannot be written/).waitFor();
-    await look(t, page, 'refused');
+    await look(t, page, 'chat-refused');
     between.setMode('pass');
     await until('the log can be written', async () => (await fetch(`${server.url}/health/ready`)).ok);
     await line.getByRole('button', { name: 'Say it again' }).click();
@@ -213,7 +191,7 @@ test('the chat page', { skip: skipWithoutBrowser }, async (t) => {
     const page = await enter(server, 'mallory');
     await act(server, 'PUT', '/bans/mallory', { reason: 'Spam in #trading.' });
     await page.getByText('You are banned: Spam in #trading.').waitFor();
-    await look(t, page, 'banned', { withAxe: false });
+    await look(t, page, 'chat-banned', { withAxe: false });
     await act(server, 'DELETE', '/bans/mallory');
     await page.getByRole('button', { name: 'Connect again' }).click();
     await isConnected(page);
@@ -229,7 +207,7 @@ test('the chat page', { skip: skipWithoutBrowser }, async (t) => {
     await isConnected(ann);
     await say(ann, 'Before it is too late');
     await ann.getByText('Your token has expired.').waitFor();
-    await look(t, ann, 'expired');
+    await look(t, ann, 'chat-expired');
     await ann.getByRole('textbox', { name: 'Token' }).fill(await server.token('ann', 'chat'));
     await ann.getByRole('button', { name: 'Sign in' }).click();
     await isConnected(ann);
@@ -269,7 +247,7 @@ test('the chat page', { skip: skipWithoutBrowser }, async (t) => {
 
     await page.getByRole('button', { name: 'Disconnect' }).click();
     await page.getByText('You have disconnected.').waitFor();
-    await look(t, page, 'trials');
+    await look(t, page, 'chat-trials');
     await page.getByRole('button', { name: 'Connect again' }).click();
     await isConnected(page);
     const actions = (await server.events('user_id=ann')).map(({ action }) => action);

@@ -3,7 +3,6 @@ import { join } from 'node:path';
 import type { Page } from 'playwright-core';
 import { type Test, test } from 'tap';
 import { build } from '../support/app.ts';
-import { seriousFindings } from '../support/axe.ts';
 import {
   openPage,
   screenshot,
@@ -13,9 +12,12 @@ import {
   widths,
 } from '../support/browser.ts';
 import { connect, until } from '../support/client.ts';
+import { look } from '../support/look.ts';
 
 /** What Chromium itself writes when an answer is no success, as some are here on purpose. */
 const EXPECTED = /Failed to load resource/;
+/** What the page asks for to show a filter. */
+const READS = /\/audit(\/stats)?\?/;
 const HOSTILE = `<img src=x onerror="document.title='run'">\u202etxt.exe ${'long'.repeat(15_000)}`;
 
 test('the console, at a log of real events', { skip: skipWithoutBrowser }, async (t) => {
@@ -34,7 +36,7 @@ test('the console, at a log of real events', { skip: skipWithoutBrowser }, async
   async function visit(fragment = '', width: number = widths.wide): Promise<Page> {
     const opened = await openPage(browser, { viewport: { width, height: 800 } });
     visits.push(opened);
-    opened.page.setDefaultTimeout(15_000);
+    opened.page.setDefaultTimeout(60_000);
     const token = await server.token('carol', 'audit:read', 'admin');
     await opened.page.goto(`${server.url}/console#token=${token}&${fragment}`);
     return opened.page;
@@ -60,27 +62,12 @@ test('the console, at a log of real events', { skip: skipWithoutBrowser }, async
   const rows = (page: Page) => page.locator('tr[data-seq]');
   const total = (page: Page, words: string) => page.locator('.total', { hasText: words }).waitFor();
   const filter = (page: Page) => page.getByRole('combobox', { name: /Filter/ });
-  /** A state in both themes and at both widths. */
-  async function look(t: Test, page: Page, name: string): Promise<void> {
-    for (const colorScheme of ['light', 'dark'] as const) {
-      await page.emulateMedia({ colorScheme });
-      for (const width of [widths.wide, widths.narrow]) {
-        await page.setViewportSize({ width, height: 800 });
-        const scrolls = await page.evaluate<boolean>('document.documentElement.scrollWidth > innerWidth');
-        t.notOk(scrolls, `${name}: nothing is wider than ${width} px`);
-        await screenshot(page, `console-${name}-${colorScheme}-${width}`);
-      }
-      t.strictSame(await seriousFindings(page), [], `${name}, ${colorScheme}: what axe finds`);
-    }
-    await page.setViewportSize({ width: widths.wide, height: 800 });
-  }
-
   await part(
     'what one user did in one room is found by typing, and the address shows it to another',
     async (t) => {
       const page = await visit();
       await rows(page).first().waitFor();
-      await look(t, page, 'list');
+      await look(t, page, 'console-list', { isMain: true });
       await page.keyboard.press('/');
       await page.keyboard.type('user_id:an');
       await page.getByRole('option', { name: /user_id:ann/ }).waitFor();
@@ -103,6 +90,24 @@ test('the console, at a log of real events', { skip: skipWithoutBrowser }, async
       await page.waitForFunction("!location.hash.includes('room=')");
     },
   );
+
+  await part('where it is narrow, one row holds what is done often, and a menu the rest', async (t) => {
+    const page = await visit('zone=utc', widths.narrow);
+    await rows(page).first().waitFor();
+    const heights = await page.evaluate<number[]>(
+      "[document.querySelector('.top').offsetHeight, document.querySelector('.live').offsetHeight]",
+    );
+    t.ok((heights[0] ?? 0) < 2.5 * (heights[1] ?? 0), `${heights}`);
+    await page.locator('.more > summary').press('Enter');
+    await page.getByRole('button', { name: 'Times in UTC' }).waitFor();
+    t.equal(await page.getByRole('link', { name: 'Chat' }).getAttribute('href'), './');
+    await screenshot(page, `console-menu-light-${widths.narrow}`);
+    await page.getByRole('button', { name: 'Sessions' }).press('Enter');
+    await page.getByRole('dialog', { name: 'Sessions' }).waitFor();
+    t.equal(await page.locator('.more[open]').count(), 0);
+    await page.keyboard.press('Escape');
+    await page.locator('.more > summary:focus').waitFor();
+  });
 
   await part('facets count, filter, and add', async (t) => {
     const page = await visit('action=MESSAGE_SENT');
@@ -155,7 +160,7 @@ test('the console, at a log of real events', { skip: skipWithoutBrowser }, async
     t.not(await time(), local, 'UTC is not the time in Paris');
     await page.keyboard.press('?');
     await page.getByRole('dialog', { name: 'Keys' }).waitFor();
-    await look(t, page, 'help');
+    await look(t, page, 'console-help');
     await page.keyboard.press('Escape');
     await page.getByRole('dialog').waitFor({ state: 'detached' });
     await page.keyboard.press('[');
@@ -204,7 +209,7 @@ test('the console, at a log of real events', { skip: skipWithoutBrowser }, async
       const pill = page.getByRole('button', { name: '3 new events' });
       await pill.waitFor();
       t.equal(await rows(page).getByText('meanwhile').count(), 0);
-      await look(t, page, 'live');
+      await look(t, page, 'console-live', { isMain: true });
       await pill.click();
       await rows(page).getByText('meanwhile 3').waitFor();
 
@@ -229,7 +234,7 @@ test('the console, at a log of real events', { skip: skipWithoutBrowser }, async
   await part('each state says what it is, and what can be done', async (t) => {
     const none = await visit('room=nowhere&user_id=ann');
     await none.getByRole('heading', { name: 'No event matches' }).waitFor();
-    await look(t, none, 'no-match');
+    await look(t, none, 'console-no-match');
     await none.locator('.nothing').getByRole('button', { name: 'room:nowhere' }).click();
     await rows(none).first().waitFor();
 
@@ -239,7 +244,7 @@ test('the console, at a log of real events', { skip: skipWithoutBrowser }, async
       .getByRole('alert')
       .getByText(/IPv4 or IPv6/)
       .waitFor();
-    await look(t, faulty, 'faulty');
+    await look(t, faulty, 'console-faulty');
 
     const problem = (status: number, code: string, detail: string, headers = {}) => ({
       status,
@@ -257,22 +262,20 @@ test('the console, at a log of real events', { skip: skipWithoutBrowser }, async
     const page = await visit('user_id=ann');
     await rows(page).first().waitFor();
     for (const [name, answer] of Object.entries(states)) {
-      await page.unroute('**/audit*');
-      await page.route('**/audit*', (route) =>
-        answer === undefined ? route.abort() : route.fulfill(answer),
-      );
+      await page.unroute(READS);
+      await page.route(READS, (route) => (answer === undefined ? route.abort() : route.fulfill(answer)));
       await page.evaluate(`location.hash = 'user_id=${name}'`);
       const words = name === 'refused' ? /refused the token/ : /.+/;
       await page.getByRole('alert').getByText(words).first().waitFor();
-      await look(t, page, name);
+      await look(t, page, `console-${name}`, { withAxe: name === 'no-connection' });
     }
 
     const slow = await visit('user_id=ann');
     await rows(slow).first().waitFor();
-    await slow.route('**/audit*', () => {});
+    await slow.route(READS, () => {});
     await slow.evaluate("location.hash = 'user_id=bob'");
     await slow.getByText('Still looking').waitFor();
-    await look(t, slow, 'slow');
+    await look(t, slow, 'console-slow');
     await slow.getByRole('button', { name: 'Cancel' }).click();
     await slow.getByText('Still looking').waitFor({ state: 'detached' });
   });
