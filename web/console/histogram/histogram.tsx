@@ -1,5 +1,6 @@
 import { useMemo, useRef, useState } from 'preact/hooks';
 import { Clock, timeZoneOf } from '../../shared/time.ts';
+import { useMedia } from '../../shared/use-media.ts';
 import { withValues } from '../filter.ts';
 import { histogram } from '../log.ts';
 import { change, view } from '../view.ts';
@@ -7,8 +8,6 @@ import { endMs, type Histogram, intervalOf, ticksOf, totalOf } from './buckets.t
 import './histogram.css';
 
 const HEIGHT = 64;
-/** The part of the axis behind which no time is written. */
-const LAST_LABEL = 0.94;
 
 /** The intervals that were zoomed out of, the last one last. */
 const before: { from: string | undefined; to: string | undefined }[] = [];
@@ -53,10 +52,13 @@ function Bars({ shown, clock }: { shown: Histogram; clock: Clock }) {
   const { counts, refused, startMs, widthMs } = shown;
   const size = counts.length;
   const most = Math.max(1, ...counts);
+  const isNarrow = useMedia('(max-width: 40rem)');
   const ticks = useMemo(
-    () => ticksOf(shown, clock, innerWidth < 640 ? 3 : 8),
-    [startMs, widthMs, size, clock],
+    () => ticksOf(shown, clock, isNarrow ? 3 : 8),
+    [startMs, widthMs, size, clock, isNarrow],
   );
+  /** The part of the axis behind which there is no room for a time. */
+  const lastLabel = isNarrow ? 0.84 : 0.94;
   const timeAt = (index: number) =>
     clock.full(new Date(startMs + widthMs * index).toISOString()).replace(/\.\d+/, '');
   const at = Math.min(range?.at ?? size - 1, size - 1);
@@ -148,10 +150,9 @@ function Bars({ shown, clock }: { shown: Histogram; clock: Clock }) {
       <div class="axis faint" aria-hidden="true">
         {ticks.map(({ ms, label }) => {
           const at = (ms - startMs) / (endMs(shown) - startMs);
-          // At the very end there is no room for the words.
           return (
             <span key={ms} style={{ left: `${at * 100}%` }}>
-              {at < LAST_LABEL && label}
+              {at < lastLabel && label}
             </span>
           );
         })}
