@@ -231,6 +231,19 @@ test('the console, at a log of real events', { skip: skipWithoutBrowser }, async
     },
   );
 
+  await part('a log in which nobody has been leads to the chat', async (t) => {
+    const fresh = await build(t);
+    const { page } = await openPage(browser);
+    await page.goto(`${fresh.url}/console#token=${await fresh.token('carol', 'audit:read')}`);
+    await page.getByText('Nobody has been in the chat.').waitFor();
+    await look(t, page, 'console-empty', { withAxe: false });
+    await page.evaluate("location.hash = 'action=SERVER_STARTED'");
+    await page.locator('.total', { hasText: /^1 event(?!s)/ }).waitFor();
+    await page.getByText('That is all that matches.').waitFor();
+    t.equal(await page.getByText('Nobody has been').count(), 0, 'a filter shows only a part');
+    await page.context().close();
+  });
+
   await part('each state says what it is, and what can be done', async (t) => {
     const none = await visit('room=nowhere&user_id=ann');
     await none.getByRole('heading', { name: 'No event matches' }).waitFor();

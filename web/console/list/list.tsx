@@ -10,7 +10,7 @@ import { GivenUp } from '../state/given-up.tsx';
 import { Nothing } from '../state/nothing.tsx';
 import { Slow } from '../state/slow.tsx';
 import { TroubleNotice } from '../state/trouble.tsx';
-import { change, view } from '../view.ts';
+import { change, filterKey, view } from '../view.ts';
 import './list.css';
 import { ListRow } from './row.tsx';
 import { type Item, isBeforeAnybody, itemsOf, keyOfItem, waitingCount } from './rows.ts';
@@ -196,7 +196,7 @@ export function List() {
             ) : (
               'That is all that matches.'
             )}
-            {!hasOlder.value && isBeforeAnybody(shown) && <OpenChat />}
+            {filterKey.value === '' && !hasOlder.value && isBeforeAnybody(shown) && <OpenChat />}
           </p>
         )}
       </section>
