@@ -86,7 +86,10 @@ test('an interval is read off the bars, in either direction, and moved', async (
   const quarter = { from: '2026-11-22T09:15:00.000Z', to: '2026-11-22T09:30:00.000Z' };
   t.strictSame(intervalOf(hour, 15, 29), quarter);
   t.strictSame(intervalOf(hour, 29, 15), quarter);
-  t.strictSame(shifted(hour, -1), { from: '2026-11-22T08:00:00.000Z', to: '2026-11-22T09:00:00.000Z' });
+  t.strictSame(shifted(hour.startMs, endMs(hour), -1), {
+    from: '2026-11-22T08:00:00.000Z',
+    to: '2026-11-22T09:00:00.000Z',
+  });
 });
 
 test('the axis has round times of the zone', async (t) => {

@@ -20,11 +20,21 @@ export const keys = [
   ['?', 'This help'],
 ] as const;
 
+const isPoint = (time: string | undefined): time is string => time !== undefined && /^\d{4}-/.test(time);
+
 function shift(by: -1 | 1): void {
+  const { from, to } = view.value.filter;
   const shown = histogram.value;
-  if (shown === undefined || endMs(shown) <= shown.startMs) return;
-  const { from, to } = shifted(shown, by);
-  zoomTo(from, to);
+  // What is asked for, before it is counted; the bars may still be those of the interval before.
+  const [start, end] =
+    isPoint(from) && isPoint(to)
+      ? [Date.parse(from), Date.parse(to)]
+      : shown === undefined
+        ? []
+        : [shown.startMs, endMs(shown)];
+  if (start === undefined || end === undefined || !(end > start)) return;
+  const next = shifted(start, end, by);
+  zoomTo(next.from, next.to);
 }
 
 function pause(): void {

@@ -88,9 +88,9 @@ export function intervalOf({ startMs, widthMs }: Histogram, first: number, last:
 }
 
 /** The interval before (-1) or after (1) one, as long as it. */
-export function shifted(histogram: Histogram, by: -1 | 1) {
-  const start = Math.floor(histogram.startMs);
-  const end = Math.ceil(endMs(histogram));
+export function shifted(startMs: number, endMs: number, by: -1 | 1) {
+  const start = Math.floor(startMs);
+  const end = Math.ceil(endMs);
   const move = by * (end - start);
   return { from: new Date(start + move).toISOString(), to: new Date(end + move).toISOString() };
 }
