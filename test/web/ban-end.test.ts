@@ -1,6 +1,6 @@
 import { test } from 'tap';
+import { Clock } from '../../web/common/time.ts';
 import { banEnd } from '../../web/console/sessions/ban-end.ts';
-import { Clock } from '../../web/shared/time.ts';
 
 const paris = new Clock('Europe/Paris');
 const now = Date.parse('2026-10-24T12:00:00Z');

@@ -1,6 +1,6 @@
 import { test } from 'tap';
 import { bytesOver } from '../../web/chat/text.ts';
-import { beginningOf } from '../../web/shared/beginning.ts';
+import { beginningOf } from '../../web/common/beginning.ts';
 
 test('a message is too long when its frame would be', async (t) => {
   t.ok(bytesOver('lobby', 'x') <= 0);

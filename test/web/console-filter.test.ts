@@ -1,4 +1,5 @@
 import { test } from 'tap';
+import { Clock } from '../../web/common/time.ts';
 import { readView, writeView } from '../../web/console/address.ts';
 import { dayInterval, intervalWords } from '../../web/console/chips/interval.ts';
 import { suggestionsOf } from '../../web/console/chips/suggest.ts';
@@ -12,7 +13,6 @@ import {
   withoutValue,
   withValue,
 } from '../../web/console/filter.ts';
-import { Clock } from '../../web/shared/time.ts';
 
 const everything: Filter = {
   action: ['MESSAGE_SENT', 'JOINED'],

@@ -1,4 +1,5 @@
 import { test } from 'tap';
+import { Clock } from '../../web/common/time.ts';
 import { countFacets } from '../../web/console/facets/counts.ts';
 import {
   countOn,
@@ -23,7 +24,6 @@ import {
   withWaiting,
 } from '../../web/console/list/rows.ts';
 import { backoffMs, type Connection, follow } from '../../web/console/live/follow.ts';
-import { Clock } from '../../web/shared/time.ts';
 import { eventAt } from '../support/log.ts';
 
 const seqs = (rows: readonly { is: string; event?: { seq: number } }[]) =>

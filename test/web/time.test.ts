@@ -1,5 +1,5 @@
 import { test } from 'tap';
-import { Clock, relativeWords } from '../../web/shared/time.ts';
+import { Clock, relativeWords } from '../../web/common/time.ts';
 
 const paris = new Clock('Europe/Paris');
 const utc = new Clock('UTC');

@@ -1,8 +1,8 @@
 import { test } from 'tap';
 import type { Action } from '../../src/core/actions.ts';
 import type { AuditEvent } from '../../src/core/schemas.ts';
+import { Clock } from '../../web/common/time.ts';
 import { durationWords, wordsOf } from '../../web/console/event/words.ts';
-import { Clock } from '../../web/shared/time.ts';
 import { eventAt } from '../support/log.ts';
 
 const paris = new Clock('Europe/Paris');

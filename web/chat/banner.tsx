@@ -1,5 +1,5 @@
 import { useEffect, useState } from 'preact/hooks';
-import { Text } from '../shared/text.tsx';
+import { Text } from '../common/text.tsx';
 import { connection, connectionState } from './session.ts';
 import { TokenForm } from './sign-in.tsx';
 

@@ -1,7 +1,7 @@
 import { Component } from 'preact';
 import { useState } from 'preact/hooks';
-import { beginningOf } from '../shared/beginning.ts';
-import { Text } from '../shared/text.tsx';
+import { beginningOf } from '../common/beginning.ts';
+import { Text } from '../common/text.tsx';
 import { ConsoleLink } from './console-link.tsx';
 import type { Line, Outgoing, Room } from './room.ts';
 import { conversation } from './session.ts';

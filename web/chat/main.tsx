@@ -1,11 +1,11 @@
 import { render } from 'preact';
-import '../shared/base.css';
+import '../common/base.css';
 import './page.css';
 import './rooms.css';
 import './log.css';
 import './forms.css';
-import { followTheme } from '../shared/theme.ts';
-import { takeToken } from '../shared/token.ts';
+import { followTheme } from '../common/theme.ts';
+import { takeToken } from '../common/token.ts';
 import { Page } from './page.tsx';
 import { resume, watchBrowser } from './session.ts';
 

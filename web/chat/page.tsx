@@ -1,7 +1,7 @@
 import { useEffect } from 'preact/hooks';
-import { Text } from '../shared/text.tsx';
-import { ThemeSwitch } from '../shared/theme-switch.tsx';
-import { identity } from '../shared/token.ts';
+import { Text } from '../common/text.tsx';
+import { ThemeSwitch } from '../common/theme-switch.tsx';
+import { identity } from '../common/token.ts';
 import { Banner } from './banner.tsx';
 import { Composer } from './composer.tsx';
 import { ConsoleLink } from './console-link.tsx';

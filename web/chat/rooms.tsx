@@ -1,5 +1,5 @@
 import { useState } from 'preact/hooks';
-import { Text } from '../shared/text.tsx';
+import { Text } from '../common/text.tsx';
 import type { Room } from './room.ts';
 import { changes, conversation } from './session.ts';
 

@@ -1,5 +1,5 @@
 import { computed, signal } from '@preact/signals';
-import { signOut as forgetToken, identity, signIn } from '../shared/token.ts';
+import { signOut as forgetToken, identity, signIn } from '../common/token.ts';
 import { Connection, type ConnectionState, TroubleError } from './connection.ts';
 import { Conversation } from './conversation.ts';
 import { recall, remember } from './memory.ts';

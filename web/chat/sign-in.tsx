@@ -1,6 +1,6 @@
 import { useState } from 'preact/hooks';
-import { Text } from '../shared/text.tsx';
-import { identity } from '../shared/token.ts';
+import { Text } from '../common/text.tsx';
+import { identity } from '../common/token.ts';
 import { nameWillDo, signInWithName, signInWithToken } from './session.ts';
 
 /** Asks for a token. */

@@ -1,4 +1,4 @@
-import { addressOf, ConnectionError, callJson, ProblemError } from '../shared/api.ts';
+import { addressOf, ConnectionError, callJson, ProblemError } from '../common/api.ts';
 import { type Socket, type SocketEvents, TroubleError } from './connection.ts';
 import { type Trouble, troubleOfRefusal } from './trouble.ts';
 

@@ -1,4 +1,4 @@
-import type { Zone } from '../shared/time.ts';
+import type { Zone } from '../common/time.ts';
 import { type Filter, readFilter, writeFilter } from './filter.ts';
 
 export const panels = ['export', 'sessions', 'help'] as const;

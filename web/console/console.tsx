@@ -1,6 +1,6 @@
 import { useEffect } from 'preact/hooks';
-import { ProblemError } from '../shared/api.ts';
-import { identity } from '../shared/token.ts';
+import { ProblemError } from '../common/api.ts';
+import { identity } from '../common/token.ts';
 import { FilterBar } from './chips/bar.tsx';
 import { EventDrawer } from './event/drawer.tsx';
 import { ExportDialog } from './export/dialog.tsx';

@@ -1,5 +1,5 @@
 import { computed, effect, untracked } from '@preact/signals';
-import { identity } from '../shared/token.ts';
+import { identity } from '../common/token.ts';
 import { goLive, stopLive } from './live/session.ts';
 import { actions, cancel, look, problem, readActions, reading, rows } from './log.ts';
 import { filterKey, view } from './view.ts';

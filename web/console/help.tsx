@@ -1,4 +1,4 @@
-import { Dialog } from '../shared/dialog.tsx';
+import { Dialog } from '../common/dialog.tsx';
 import { keys } from './keys.ts';
 
 export const Help = ({ onClose }: { onClose: () => void }) => (

@@ -1,6 +1,6 @@
 import { batch, signal } from '@preact/signals';
 import type { AuditEvent, AuditPage, Stats } from '../../src/core/schemas.ts';
-import { callJson, type Query } from '../shared/api.ts';
+import { callJson, type Query } from '../common/api.ts';
 import type { ActionInfo } from './chips/suggest.ts';
 import { countFacets, type Facet, type Facets, type facetNames, filterFor, MOST } from './facets/counts.ts';
 import { type Filter, valuesOf, withValues } from './filter.ts';

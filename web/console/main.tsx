@@ -1,7 +1,7 @@
 import { render } from 'preact';
-import '../shared/base.css';
-import { followTheme } from '../shared/theme.ts';
-import { takeToken } from '../shared/token.ts';
+import '../common/base.css';
+import { followTheme } from '../common/theme.ts';
+import { takeToken } from '../common/token.ts';
 import './console.css';
 import { Console } from './console.tsx';
 import { followView } from './follow-view.ts';

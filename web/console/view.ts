@@ -1,5 +1,5 @@
 import { computed, signal } from '@preact/signals';
-import { takeToken } from '../shared/token.ts';
+import { takeToken } from '../common/token.ts';
 import { readView, type View, writeView } from './address.ts';
 import { frozen, keyOf } from './filter.ts';
 

@@ -1,7 +1,7 @@
 import { useId, useRef, useState } from 'preact/hooks';
-import { ProblemError } from '../../shared/api.ts';
-import { Icon } from '../../shared/icons.tsx';
-import { Text } from '../../shared/text.tsx';
+import { ProblemError } from '../../common/api.ts';
+import { Icon } from '../../common/icons.tsx';
+import { Text } from '../../common/text.tsx';
 import { type Chip, chipsOf, chipText, readChip, withoutValue, withValue } from '../filter.ts';
 import { actions, facets, problem } from '../log.ts';
 import { change, view } from '../view.ts';

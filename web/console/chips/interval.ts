@@ -1,4 +1,4 @@
-import type { Clock } from '../../shared/time.ts';
+import type { Clock } from '../../common/time.ts';
 import { type Filter, spanMs } from '../filter.ts';
 
 const units = { s: 'second', m: 'minute', h: 'hour', d: 'day', w: 'week' } as const;

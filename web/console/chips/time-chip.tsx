@@ -1,7 +1,7 @@
 import { useEffect, useId, useMemo, useRef } from 'preact/hooks';
-import { Icon } from '../../shared/icons.tsx';
-import { closeMenu, Menu } from '../../shared/menu.tsx';
-import { Clock, timeZoneOf } from '../../shared/time.ts';
+import { Icon } from '../../common/icons.tsx';
+import { closeMenu, Menu } from '../../common/menu.tsx';
+import { Clock, timeZoneOf } from '../../common/time.ts';
 import { type Filter, withValues } from '../filter.ts';
 import { problem } from '../log.ts';
 import { change, freeze, view } from '../view.ts';

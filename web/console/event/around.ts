@@ -1,5 +1,5 @@
 import type { AuditEvent, AuditPage } from '../../../src/core/schemas.ts';
-import { callJson } from '../../shared/api.ts';
+import { callJson } from '../../common/api.ts';
 
 /** How many events are shown on each side. */
 const SIDE = 5;

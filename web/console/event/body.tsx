@@ -1,8 +1,8 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { AuditEvent } from '../../../src/core/schemas.ts';
-import { Text } from '../../shared/text.tsx';
-import { type Clock, relativeWords } from '../../shared/time.ts';
-import { useLoad } from '../../shared/use-load.ts';
+import { Text } from '../../common/text.tsx';
+import { type Clock, relativeWords } from '../../common/time.ts';
+import { useLoad } from '../../common/use-load.ts';
 import { type Around, loadAround, whoseAround } from './around.ts';
 import { Details, Fields, type OnFilter, Times } from './fields.tsx';
 import { Message } from './message.tsx';

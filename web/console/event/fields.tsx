@@ -1,7 +1,7 @@
 import type { AuditEvent } from '../../../src/core/schemas.ts';
-import { Icon } from '../../shared/icons.tsx';
-import { Text } from '../../shared/text.tsx';
-import type { Clock } from '../../shared/time.ts';
+import { Icon } from '../../common/icons.tsx';
+import { Text } from '../../common/text.tsx';
+import type { Clock } from '../../common/time.ts';
 import type { Filter } from '../filter.ts';
 
 /** What a field of an event can be filtered by. */

@@ -1,6 +1,6 @@
 import { useState } from 'preact/hooks';
-import { beginningOf } from '../../shared/beginning.ts';
-import { Text } from '../../shared/text.tsx';
+import { beginningOf } from '../../common/beginning.ts';
+import { Text } from '../../common/text.tsx';
 
 /** What somebody said: its beginning, and on demand all of it. */
 export function Message({ text }: { text: string }) {

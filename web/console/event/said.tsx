@@ -1,4 +1,4 @@
-import { Text } from '../../shared/text.tsx';
+import { Text } from '../../common/text.tsx';
 import type { Words } from './words.ts';
 
 /** A sentence, in which what users chose keeps its own direction of writing. */

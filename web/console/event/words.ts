@@ -1,6 +1,6 @@
 import type { Action, DetailsOf } from '../../../src/core/actions.ts';
 import type { AuditEvent } from '../../../src/core/schemas.ts';
-import type { Clock } from '../../shared/time.ts';
+import type { Clock } from '../../common/time.ts';
 
 /** A sentence; what users chose is told apart, for its direction of writing is its own. */
 export type Words = readonly (string | { name: string })[];

@@ -1,4 +1,4 @@
-import { Text } from '../../shared/text.tsx';
+import { Text } from '../../common/text.tsx';
 import { canAdd, valuesOf, withoutValue, withValue, withValues } from '../filter.ts';
 import { facets, problem } from '../log.ts';
 import { change, view } from '../view.ts';

@@ -1,4 +1,4 @@
-import type { Clock } from '../../shared/time.ts';
+import type { Clock } from '../../common/time.ts';
 
 /** The most bars that are drawn. */
 export const MAX_BARS = 120;

@@ -1,6 +1,6 @@
 import { useMemo, useRef, useState } from 'preact/hooks';
-import { Clock, timeZoneOf } from '../../shared/time.ts';
-import { useMedia } from '../../shared/use-media.ts';
+import { Clock, timeZoneOf } from '../../common/time.ts';
+import { useMedia } from '../../common/use-media.ts';
 import { withValues } from '../filter.ts';
 import { histogram } from '../log.ts';
 import { change, view } from '../view.ts';

@@ -1,8 +1,8 @@
 import { signal } from '@preact/signals';
 import { useEffect, useLayoutEffect, useMemo, useRef } from 'preact/hooks';
-import { ProblemError } from '../../shared/api.ts';
-import { Clock, timeZoneOf } from '../../shared/time.ts';
-import { useMedia } from '../../shared/use-media.ts';
+import { ProblemError } from '../../common/api.ts';
+import { Clock, timeZoneOf } from '../../common/time.ts';
+import { useMedia } from '../../common/use-media.ts';
 import { chipNames } from '../filter.ts';
 import { release } from '../live/session.ts';
 import { connection, hasOlder, isPaused, problem, reading, readOlder, rows, waiting } from '../log.ts';

@@ -1,6 +1,6 @@
 import type { AuditEvent } from '../../../src/core/schemas.ts';
-import { Text } from '../../shared/text.tsx';
-import type { Clock } from '../../shared/time.ts';
+import { Text } from '../../common/text.tsx';
+import type { Clock } from '../../common/time.ts';
 import { Said } from '../event/said.tsx';
 import { wordsOf } from '../event/words.ts';
 import { isRefusal } from '../histogram/buckets.ts';

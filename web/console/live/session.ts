@@ -1,7 +1,7 @@
 import { batch } from '@preact/signals';
 import type { AuditEvent } from '../../../src/core/schemas.ts';
 import type { StreamBlock } from '../../../src/core/stream-parser.ts';
-import { ConnectionError, call, ProblemError } from '../../shared/api.ts';
+import { ConnectionError, call, ProblemError } from '../../common/api.ts';
 import type { Filter } from '../filter.ts';
 import {
   kept,

@@ -1,9 +1,9 @@
 import { useId, useState } from 'preact/hooks';
 import type { ChatSession } from '../../../src/core/schemas.ts';
-import { type Call, callJson } from '../../shared/api.ts';
-import { Dialog } from '../../shared/dialog.tsx';
-import { Text } from '../../shared/text.tsx';
-import type { Clock } from '../../shared/time.ts';
+import { type Call, callJson } from '../../common/api.ts';
+import { Dialog } from '../../common/dialog.tsx';
+import { Text } from '../../common/text.tsx';
+import type { Clock } from '../../common/time.ts';
 import { type BanEndChoice, banEnd, banEnds } from './ban-end.ts';
 
 /** What an administrator is about to do. Of a ban without a user it is asked who. */

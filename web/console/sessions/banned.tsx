@@ -1,9 +1,9 @@
 import { useEffect } from 'preact/hooks';
 import type { Ban } from '../../../src/core/bans.ts';
-import { Icon } from '../../shared/icons.tsx';
-import { Text } from '../../shared/text.tsx';
-import { relativeWords } from '../../shared/time.ts';
-import { usePages } from '../../shared/use-pages.ts';
+import { Icon } from '../../common/icons.tsx';
+import { Text } from '../../common/text.tsx';
+import { relativeWords } from '../../common/time.ts';
+import { usePages } from '../../common/use-pages.ts';
 import type { ListProps } from './connected.tsx';
 import { ListEnd } from './list-end.tsx';
 

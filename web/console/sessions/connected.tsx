@@ -1,9 +1,9 @@
 import { useState } from 'preact/hooks';
 import type { ChatSession } from '../../../src/core/schemas.ts';
-import { Icon } from '../../shared/icons.tsx';
-import { Text } from '../../shared/text.tsx';
-import { type Clock, relativeWords } from '../../shared/time.ts';
-import { usePages } from '../../shared/use-pages.ts';
+import { Icon } from '../../common/icons.tsx';
+import { Text } from '../../common/text.tsx';
+import { type Clock, relativeWords } from '../../common/time.ts';
+import { usePages } from '../../common/use-pages.ts';
 import type { Act, Done } from './act.tsx';
 import { ListEnd } from './list-end.tsx';
 

@@ -1,4 +1,4 @@
-import type { Pages } from '../../shared/use-pages.ts';
+import type { Pages } from '../../common/use-pages.ts';
 
 type ListEndProps = { pages: Pages<unknown>; empty: string; thing: string };
 

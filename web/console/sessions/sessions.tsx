@@ -1,8 +1,8 @@
 import { useMemo, useState } from 'preact/hooks';
-import { Dialog } from '../../shared/dialog.tsx';
-import { Text } from '../../shared/text.tsx';
-import { Clock, timeZoneOf, type Zone } from '../../shared/time.ts';
-import { identity } from '../../shared/token.ts';
+import { Dialog } from '../../common/dialog.tsx';
+import { Text } from '../../common/text.tsx';
+import { Clock, timeZoneOf, type Zone } from '../../common/time.ts';
+import { identity } from '../../common/token.ts';
 import { type Act, ActDialog, type Done } from './act.tsx';
 import { Banned } from './banned.tsx';
 import { Connected } from './connected.tsx';

@@ -1,9 +1,9 @@
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
-import { Icon } from '../../shared/icons.tsx';
-import { Menu } from '../../shared/menu.tsx';
-import { Text } from '../../shared/text.tsx';
-import { Clock, relativeWords, timeZoneOf, type Zone } from '../../shared/time.ts';
-import { identity, signOut } from '../../shared/token.ts';
+import { Icon } from '../../common/icons.tsx';
+import { Menu } from '../../common/menu.tsx';
+import { Text } from '../../common/text.tsx';
+import { Clock, relativeWords, timeZoneOf, type Zone } from '../../common/time.ts';
+import { identity, signOut } from '../../common/token.ts';
 import './expiry.css';
 
 /** How long before the end it is said unasked. */

@@ -1,6 +1,6 @@
 import { useId, useState } from 'preact/hooks';
-import { Copy } from '../../shared/copy.tsx';
-import { readToken, signIn } from '../../shared/token.ts';
+import { Copy } from '../../common/copy.tsx';
+import { readToken, signIn } from '../../common/token.ts';
 import './sign-in.css';
 
 /** Why a token is asked for; with words, the server refused the last one. */

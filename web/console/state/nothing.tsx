@@ -1,4 +1,4 @@
-import { Text } from '../../shared/text.tsx';
+import { Text } from '../../common/text.tsx';
 import { chipsOf, chipText, withoutValue, withValues } from '../filter.ts';
 import { change, view } from '../view.ts';
 

@@ -1,5 +1,5 @@
 import { useEffect, useState } from 'preact/hooks';
-import { Icon } from '../../shared/icons.tsx';
+import { Icon } from '../../common/icons.tsx';
 import { look } from '../log.ts';
 import { troubleOf } from './words.ts';
 

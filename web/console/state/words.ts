@@ -1,4 +1,4 @@
-import { ConnectionError, ProblemError } from '../../shared/api.ts';
+import { ConnectionError, ProblemError } from '../../common/api.ts';
 
 /** What went wrong, as people are told. */
 export type Trouble = { title: string; detail: string; canRetry: boolean; retryAfter: number | undefined };
