@@ -73,6 +73,31 @@ export async function openPage(browser: Browser, options: BrowserContextOptions 
   return { page, complaints, requests };
 }
 
+/**
+ * Looks at what pages complained of, and whom they asked, and closes them.
+ *
+ * @param expected complaints that belong to what was tried
+ * @param url the server, which alone may be asked
+ */
+export async function endVisits(
+  t: Test,
+  visits: readonly TestPage[],
+  { expected, url }: { expected: RegExp; url: string },
+): Promise<void> {
+  for (const { page, complaints, requests } of visits) {
+    t.strictSame(
+      complaints.filter((text) => !expected.test(text)),
+      [],
+      'no complaints',
+    );
+    // A blob is made in the page itself.
+    const own = [`${url}/`, `blob:${url}/`];
+    const elsewhere = requests.filter((address) => !own.some((start) => address.startsWith(start)));
+    t.strictSame(elsewhere, [], 'no request to elsewhere');
+    await page.context().close();
+  }
+}
+
 /** Takes a picture, named after what it shows. */
 export async function screenshot(page: Page, name: string): Promise<void> {
   await mkdir(SHOTS, { recursive: true });

@@ -3,7 +3,14 @@ import { readFile } from 'node:fs/promises';
 import type { Page } from 'playwright-core';
 import { type Test, test } from 'tap';
 import { build } from '../support/app.ts';
-import { openPage, skipWithoutBrowser, startBrowser, type TestPage, widths } from '../support/browser.ts';
+import {
+  endVisits,
+  openPage,
+  skipWithoutBrowser,
+  startBrowser,
+  type TestPage,
+  widths,
+} from '../support/browser.ts';
 import { connect } from '../support/client.ts';
 import { look } from '../support/look.ts';
 import { tokenOf } from '../support/token.ts';
@@ -48,16 +55,7 @@ test('what stands beside the list of the console', { skip: skipWithoutBrowser },
     t.test(name, async (t) => {
       visits = [];
       await run(t);
-      for (const { page, complaints, requests } of visits) {
-        t.strictSame(
-          complaints.filter((text) => !EXPECTED.test(text)),
-          [],
-          'no complaints',
-        );
-        const elsewhere = requests.filter((address) => !/^(blob:)?http:\/\/127\.0\.0\.1:/.test(address));
-        t.strictSame(elsewhere, [], 'no request to elsewhere');
-        await page.context().close();
-      }
+      await endVisits(t, visits, { expected: EXPECTED, url: server.url });
     });
 
   const dialog = (page: Page, name: string | RegExp) => page.getByRole('dialog', { name });

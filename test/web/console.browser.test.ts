@@ -4,6 +4,7 @@ import type { Page } from 'playwright-core';
 import { type Test, test } from 'tap';
 import { build } from '../support/app.ts';
 import {
+  endVisits,
   openPage,
   screenshot,
   skipWithoutBrowser,
@@ -45,19 +46,7 @@ test('the console, at a log of real events', { skip: skipWithoutBrowser }, async
     t.test(name, async (t) => {
       visits = [];
       await run(t);
-      for (const { page, complaints, requests } of visits) {
-        t.strictSame(
-          complaints.filter((text) => !EXPECTED.test(text)),
-          [],
-          'no complaints',
-        );
-        t.strictSame(
-          requests.filter((address) => !address.startsWith(server.url)),
-          [],
-          'no request to elsewhere',
-        );
-        await page.context().close();
-      }
+      await endVisits(t, visits, { expected: EXPECTED, url: server.url });
     });
   const rows = (page: Page) => page.locator('tr[data-seq]');
   const total = (page: Page, words: string) => page.locator('.total', { hasText: words }).waitFor();
