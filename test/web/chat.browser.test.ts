@@ -1,7 +1,14 @@
 import type { Page } from 'playwright-core';
 import { type Test, test } from 'tap';
 import { build, type TestApp } from '../support/app.ts';
-import { openPage, skipWithoutBrowser, startBrowser, type TestPage, widths } from '../support/browser.ts';
+import {
+  endVisits,
+  openPage,
+  skipWithoutBrowser,
+  startBrowser,
+  type TestPage,
+  widths,
+} from '../support/browser.ts';
 import { connect, until } from '../support/client.ts';
 import { look } from '../support/look.ts';
 import { act } from '../support/moderation.ts';
@@ -34,13 +41,7 @@ test('the chat page', { skip: skipWithoutBrowser }, async (t) => {
     t.test(name, async (t) => {
       visits = [];
       await run(t);
-      for (const { page, url, complaints, requests } of visits) {
-        const unexpected = complaints.filter((text) => !EXPECTED.test(text));
-        t.strictSame(unexpected, [], 'no complaints');
-        const elsewhere = requests.filter((address) => !address.startsWith(`${url}/`));
-        t.strictSame(elsewhere, [], 'no request to elsewhere');
-        await page.context().close();
-      }
+      for (const visit of visits) await endVisits(t, [visit], { expected: EXPECTED, url: visit.url });
     });
 
   const isConnected = (page: Page) => page.locator('.status.open').waitFor();
