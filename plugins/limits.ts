@@ -35,9 +35,9 @@ const ALL = 'all';
 /**
  * After a read its turn rests for so many times as long as the log was being written meanwhile, at most for some
  * seconds. So where nothing is written, nobody waits, and else whoever reads without a pause does so a sixth of the time;
- * a ninth, where what was read is then made into an export or a stream, which takes as long again.
+ * an eleventh, where pages follow each other for minutes.
  */
-const REST_TIMES = { reads: 5, bulk: 8 };
+const REST_TIMES = { reads: 5, bulk: 10 };
 const MOST_REST_MS = 10_000;
 /**
  * What writing an event counts as, in milliseconds: so that 5,000 a second are no pause. By their number, and not by the
@@ -70,6 +70,15 @@ export type Limits = {
    * @throws CodedError when they have as many as they may
    */
   openStream: (request: FastifyRequest, reply: FastifyReply) => void;
+  /** How many bytes may be written for all streams of a user. */
+  streamBudget: (userId: string) => Budget;
+};
+
+/** How much may be written for some, together. */
+export type Budget = {
+  /** Whether any of it is left. */
+  isLeft: () => boolean;
+  spend: (bytes: number) => void;
 };
 
 declare module 'fastify' {
@@ -137,6 +146,11 @@ export default fp(
       refuse: refuseBulk,
     });
     const frames = new KeyedBuckets(perUser, 2 * perUser, MAX_KEYS);
+    const streamed = new KeyedBuckets(
+      bounds.streamBytesPerSecondUser,
+      bounds.streamBytesPerSecondUser,
+      MAX_KEYS,
+    );
 
     /** Connections beyond the limit of their address that are kept for a moment, to be told so. */
     const late = new OpenCounts(MAX_LATE);
@@ -275,6 +289,12 @@ export default fp(
         streams.add(userId);
         raw.once('close', () => streams.remove(userId));
       },
+      streamBudget: (userId) => ({
+        isLeft: () => streamed.hasAny(userId, performance.now()),
+        spend: (bytes) => {
+          streamed.borrow(userId, performance.now(), bytes);
+        },
+      }),
     });
   },
   { name: 'limits', dependencies: ['addresses', 'audit', 'auth', 'websocket', 'refusals'] },

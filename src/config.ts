@@ -100,6 +100,10 @@ export const Environment = Type.Object({
     300,
   ),
   LIMIT_STREAMS_PER_USER: Whole('Live streams of one user on one instance; 0: no limit.', 20),
+  LIMIT_STREAM_BYTES_PER_SECOND_USER: Whole(
+    'Bytes that one instance writes in a second for all live streams of one user; 0: no limit.',
+    16_777_216,
+  ),
 });
 type Environment = Static<typeof Environment>;
 
@@ -142,6 +146,7 @@ export type Limits = {
   roomsPerSession: number;
   queriesPerMinute: number;
   streamsPerUser: number;
+  streamBytesPerSecondUser: number;
 };
 
 const validator = Compile(Environment);
@@ -253,6 +258,7 @@ export function readConfig(environment: Record<string, string | undefined>): Con
       roomsPerSession: Number(env.LIMIT_ROOMS_PER_SESSION),
       queriesPerMinute: Number(env.LIMIT_QUERIES_PER_MINUTE),
       streamsPerUser: Number(env.LIMIT_STREAMS_PER_USER),
+      streamBytesPerSecondUser: Number(env.LIMIT_STREAM_BYTES_PER_SECOND_USER),
     }),
   });
 }

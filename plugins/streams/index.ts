@@ -2,11 +2,11 @@ import type { ServerResponse } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
-import { type LogState, listEvents, type Page, readLogState } from '../../db/events.ts';
+import { type LogState, listEvents, readLogState } from '../../db/events.ts';
 import { read } from '../../db/read.ts';
 import type { DetailsOf, StreamEndReason } from '../../src/core/actions.ts';
 import { CodedError, OutcomeUnknownError, type Receipt } from '../../src/core/errors.ts';
-import { type Position, startOf } from '../../src/core/event-stream.ts';
+import { auditBlock, type Position, startOf } from '../../src/core/event-stream.ts';
 import type { Draft } from '../../src/core/events.ts';
 import { checkInterval, type Filter } from '../../src/core/filter.ts';
 import { compileFilter } from '../../src/core/search/matcher.ts';
@@ -14,13 +14,14 @@ import { addressOf } from '../addresses.ts';
 import type { Principal } from '../auth/index.ts';
 import { Feed } from './feed.ts';
 import { Output } from './output.ts';
-import { type Course, Reader } from './reader.ts';
+import { type BlockPage, type Course, Reader } from './reader.ts';
+import { Joiner, Rounds } from './rounds.ts';
 
 const HEARTBEAT_MS = 15_000;
 /** How often it is looked whose token has expired. */
 const EXPIRY_MS = 1_000;
 const PAGE = 500;
-const NOTHING: Page = { events: [], hasMore: true };
+const NOTHING: BlockPage = { shown: [], hasMore: true };
 /** How long the end of the server waits for the ends of streams to be recorded. */
 const DRAIN_MS = 2_000;
 /** What is said to who asks while this instance does not know the log’s history, in seconds. */
@@ -88,6 +89,8 @@ export default fp(
       epoch: () => audit.epoch,
       onFault: (error, { seq }) => fastify.log.error({ err: error, seq }, 'an event could not be streamed'),
     });
+    const rounds = new Rounds();
+    const joiner = new Joiner();
     const subscription = tail.subscribe((events) => feed.take(events), feed.next);
 
     function track(work: Promise<void>): void {
@@ -109,11 +112,15 @@ export default fp(
       const reader = new Reader({
         matcher: compileFilter(asked.filter),
         feed,
-        readPage: (range) =>
-          limits.readBulk(principal.userId, async () =>
+        readPage: (range, epoch) =>
+          limits.readBulk(principal.userId, async () => {
             // Who has gone while they waited is not read for.
-            reader.isOver ? NOTHING : read(listEvents(database.read, asked.filter, range, 'asc', PAGE)),
-          ),
+            if (reader.isOver) return NOTHING;
+            const page = await read(listEvents(database.read, asked.filter, range, 'asc', PAGE));
+            // Within its turn, for this takes as long again.
+            const shown = page.events.map((event) => ({ event, block: auditBlock(epoch, event) }));
+            return { shown, hasMore: page.hasMore };
+          }),
         onFault: (error) => request.log.warn({ req: request, err: error }, 'a stream had to be ended'),
       });
       // From here on it can be ended, so that nothing that ends the right to read is missed while the log is asked.
@@ -149,6 +156,9 @@ export default fp(
           throw new CodedError('overloaded', 'The stream was ended before it began; ask again.');
         const response = respond();
         const output = new Output(response, {
+          rounds,
+          joiner,
+          budget: limits.streamBudget(principal.userId),
           onClosed: () => reader.end('client_gone'),
           onStuck: () => reader.end('too_slow'),
         });

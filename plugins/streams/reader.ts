@@ -1,8 +1,7 @@
-import type { Page, SeqRange } from '../../db/events.ts';
+import type { SeqRange } from '../../db/events.ts';
 import type { StreamEndReason } from '../../src/core/actions.ts';
 import { CodedError } from '../../src/core/errors.ts';
 import {
-  auditBlock,
   endBlock,
   heartbeatBlock,
   openBlock,
@@ -24,11 +23,16 @@ const MAX_HELD_BYTES = MIB;
 const MIN_WINDOW = 1_000;
 const NARROWING = 16;
 
+/** An event, and the block that tells of it. */
+type Shown = { event: AuditEvent; block: Buffer };
+
+export type BlockPage = { shown: readonly Shown[]; hasMore: boolean };
+
 export type ReaderOptions = {
   matcher: Matcher;
   feed: Feed;
   /** A page of the events in a range that match, oldest first. @throws CodedError */
-  readPage: (range: SeqRange) => Promise<Page>;
+  readPage: (range: SeqRange, epoch: string) => Promise<BlockPage>;
   /** The log could not be read, and the stream has ended because of it. */
   onFault: (error: unknown) => void;
 };
@@ -43,8 +47,6 @@ export type Course = Start & {
   /** The first seq at or after `to`, if there is one already. */
   toSeq: number | undefined;
 };
-
-type Held = { event: AuditEvent; block: Buffer };
 
 /**
  * One live stream. It is in one of these states, and `end` leads from each of them to the last:
@@ -71,7 +73,7 @@ export class Reader implements Follower {
   /** The first seq at or after the end of the interval, once there is one. */
   #toSeq: number | undefined;
   /** What the feed has handed on and must wait for what comes before it; undefined unless joining. */
-  #held: Held[] | undefined;
+  #held: Shown[] | undefined;
   /** The bytes of all of `#held`. */
   #heldBytes = 0;
   /** Settled when it must catch up again, or is over; undefined unless live. */
@@ -168,12 +170,12 @@ export class Reader implements Follower {
       const until = Math.min(fence, this.#toSeq ?? Number.POSITIVE_INFINITY);
       if (this.isOver || this.#next >= until) return;
       const range = { from: this.#next, to: Math.min(until, this.#next + this.#window) };
-      const page = await this.#read(range);
+      const page = await this.#read(range, epoch);
       if (page === undefined) continue;
-      for (const event of page.events) {
+      for (const { event, block } of page.shown) {
         if (this.isOver) return;
-        this.#show(event, auditBlock(epoch, event));
-        await output.room;
+        this.#show(event, block);
+        if (output.room !== undefined) await output.room;
       }
       if (!page.hasMore) this.#next = range.to;
     }
@@ -182,7 +184,7 @@ export class Reader implements Follower {
   /** Follows the feed from a fence on, once all before it is read. Without the fence a busy log would never be caught up with. */
   async #join(output: Output, epoch: string): Promise<void> {
     const { feed } = this.#options;
-    let held: Held[] | undefined;
+    let held: Shown[] | undefined;
     while (held === undefined) {
       if (this.isOver) return;
       this.#held = [];
@@ -197,7 +199,7 @@ export class Reader implements Follower {
     if (!this.isOver) this.#live = Promise.withResolvers();
   }
 
-  #hold(held: Held[], event: AuditEvent, block: Buffer): void {
+  #hold(held: Shown[], event: AuditEvent, block: Buffer): void {
     if (this.#heldBytes + block.length > MAX_HELD_BYTES) {
       this.#options.feed.remove(this);
       this.#held = undefined;
@@ -208,9 +210,9 @@ export class Reader implements Follower {
   }
 
   /** Undefined: it took too long, and the next attempt will search less. */
-  async #read(range: SeqRange): Promise<Page | undefined> {
+  async #read(range: SeqRange, epoch: string): Promise<BlockPage | undefined> {
     try {
-      return await this.#options.readPage(range);
+      return await this.#options.readPage(range, epoch);
     } catch (error) {
       const size = range.to - range.from;
       const isTooLong = error instanceof CodedError && error.code === 'too_slow' && size > MIN_WINDOW;

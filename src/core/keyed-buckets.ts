@@ -25,14 +25,30 @@ export class KeyedBuckets {
 
   /** Takes a token of a key; false when there is none. @param now milliseconds of a monotonic clock */
   take(key: string, now: number): boolean {
-    if (this.#perSecond === 0) return true;
-    let bucket = this.#buckets.get(key);
-    if (bucket === undefined) {
-      this.#makeRoom(now);
-      bucket = new TokenBucket(this.#perSecond, this.#burst, now);
-      this.#buckets.set(key, bucket);
-    }
-    return bucket.take(now);
+    return this.#perSecond === 0 || this.#bucketOf(key, now).take(now);
+  }
+
+  /**
+   * Takes tokens of a key, if need be some that are yet to flow in; in how many milliseconds they will have.
+   *
+   * @param now milliseconds of a monotonic clock
+   */
+  borrow(key: string, now: number, tokens = 1): number {
+    return this.#perSecond === 0 ? 0 : this.#bucketOf(key, now).borrow(now, tokens);
+  }
+
+  /** Whether a key has any token, or part of one. */
+  hasAny(key: string, now: number): boolean {
+    return this.#buckets.get(key)?.hasAny(now) ?? true;
+  }
+
+  #bucketOf(key: string, now: number): TokenBucket {
+    const known = this.#buckets.get(key);
+    if (known !== undefined) return known;
+    this.#makeRoom(now);
+    const bucket = new TokenBucket(this.#perSecond, this.#burst, now);
+    this.#buckets.set(key, bucket);
+    return bucket;
   }
 
   /** Looks at two for each new one, so that those out of use go faster than others come. */

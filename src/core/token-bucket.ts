@@ -1,4 +1,4 @@
-/** A rate limit that allows bursts: `perSecond` tokens flow in, at most `burst` are kept, each act takes one. */
+/** A rate limit that allows bursts: `perSecond` tokens flow in, at most `burst` are kept, each act takes one or more. */
 export class TokenBucket {
   readonly #perSecond: number;
   readonly #burst: number;
@@ -21,6 +21,19 @@ export class TokenBucket {
     if (this.#tokens < 1) return false;
     this.#tokens -= 1;
     return true;
+  }
+
+  /** Takes tokens, if need be some that are yet to flow in; in how many milliseconds they will have. */
+  borrow(now: number, tokens = 1): number {
+    if (this.#perSecond === 0) return 0;
+    this.#tokens = this.#tokensAt(now) - tokens;
+    this.#at = now;
+    return this.#tokens >= 0 ? 0 : (-this.#tokens / this.#perSecond) * 1_000;
+  }
+
+  /** Whether there is any token, or part of one. */
+  hasAny(now: number): boolean {
+    return this.#perSecond === 0 || this.#tokensAt(now) > 0;
   }
 
   /** Whether nothing is missing, as if it were new. */

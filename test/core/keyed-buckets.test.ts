@@ -32,3 +32,18 @@ test('a rate of 0 switches the limit off', async (t) => {
   for (let number = 0; number < 1_000; number += 1) t.ok(buckets.take('alice', 0));
   t.equal(buckets.size, 0);
 });
+
+test('who takes more than there is has a debt, and nothing until it is paid', async (t) => {
+  const buckets = new KeyedBuckets(10, 20, 100);
+  t.ok(buckets.hasAny('a', 0));
+  t.equal(buckets.borrow('a', 0, 20), 0);
+  t.notOk(buckets.hasAny('a', 0));
+  t.equal(buckets.borrow('a', 0, 15), 1_500, 'when they will have flowed in');
+  t.notOk(buckets.hasAny('a', 1_499));
+  t.notOk(buckets.take('a', 1_550));
+  t.ok(buckets.hasAny('a', 1_550));
+  t.ok(buckets.hasAny('b', 0), 'nobody else has it');
+  const off = new KeyedBuckets(0, 0, 100);
+  t.equal(off.borrow('a', 0, 1_000), 0);
+  t.ok(off.hasAny('a', 0));
+});

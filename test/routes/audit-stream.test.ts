@@ -269,6 +269,30 @@ test('a user may have so many streams open, and not one more', async (t) => {
   await until('there is room again', async () => (await openStream(t, server)).status === 200);
 });
 
+test('the streams of a user are written so many bytes in a second, together, and lose nothing', async (t) => {
+  const perSecond = 100_000;
+  const server = await build(t, { LIMIT_STREAM_BYTES_PER_SECOND_USER: String(perSecond) });
+  const { say } = await speaker(t, server);
+  const [first, second] = [
+    await openStream(t, server, 'room=lobby'),
+    await openStream(t, server, 'room=lobby'),
+  ];
+  const other = await openStream(t, server, 'q=1,', { user: 'another' });
+  const said = Array.from({ length: 40 }, (_, n) => `${n},`.padEnd(4_000, 'x'));
+  const startedAt = performance.now();
+  await say(...said);
+  await until('who has little to read has it', () => other.events.length === 4);
+  const early = performance.now() - startedAt;
+  await until('all have come', () => first.events.length + second.events.length === 2 * said.length, 20_000);
+  const seconds = (performance.now() - startedAt) / 1_000;
+  for (const stream of [first, second]) t.strictSame(texts(stream.events), said);
+  const bytes = first.text.length + second.text.length;
+  // What is kept for a burst, and the round that leaves a debt.
+  const atOnce = perSecond + 2 * 64 * 1024;
+  t.ok(seconds >= (bytes - atOnce) / perSecond, `${bytes} bytes in ${seconds} s`);
+  t.ok(early / 1_000 < seconds, 'nobody else waits');
+});
+
 test('a page of an allowed origin may read it', async (t) => {
   const origin = 'https://console.example';
   const server = await build(t, { ALLOWED_ORIGINS: origin });

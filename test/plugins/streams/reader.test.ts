@@ -5,7 +5,9 @@ import type { SeqRange } from '../../../db/events.ts';
 import { Feed } from '../../../plugins/streams/feed.ts';
 import { Output } from '../../../plugins/streams/output.ts';
 import { Reader } from '../../../plugins/streams/reader.ts';
+import { Joiner, Rounds } from '../../../plugins/streams/rounds.ts';
 import { CodedError } from '../../../src/core/errors.ts';
+import { auditBlock } from '../../../src/core/event-stream.ts';
 import type { AuditEvent } from '../../../src/core/schemas.ts';
 import { compileFilter } from '../../../src/core/search/matcher.ts';
 import { until } from '../../support/client.ts';
@@ -13,11 +15,22 @@ import { pendingEvent } from '../../support/log-store.ts';
 
 const HEAD = 1_000_000;
 
+const unlimited = { isLeft: () => true, spend: () => {} };
+
 /** A response that goes nowhere. */
 function outputOf(t: Test) {
   const response = new ServerResponse(new IncomingMessage(new Socket()));
   t.teardown(() => response.destroy());
-  return { response, output: new Output(response, { onClosed: () => {}, onStuck: () => {} }) };
+  return {
+    response,
+    output: new Output(response, {
+      rounds: new Rounds(),
+      joiner: new Joiner(),
+      budget: unlimited,
+      onClosed: () => {},
+      onStuck: () => {},
+    }),
+  };
 }
 
 /** The course of a stream of everything. */
@@ -34,7 +47,7 @@ function readerOf(t: Test, { searchable }: { searchable: number }) {
     readPage: async (range) => {
       if (range.to - range.from > searchable) throw new CodedError('too_slow', 'It takes too long.');
       searched.push(range);
-      return { events: [], hasMore: false };
+      return { shown: [], hasMore: false };
     },
     onFault: (error) => faults.push(error),
   });
@@ -81,7 +94,8 @@ test('a log that something is written to at every moment is caught up with all t
       write();
       await null;
       write();
-      return { events: log.slice(from, to), hasMore: false };
+      const shown = log.slice(from, to).map((event) => ({ event, block: auditBlock('e', event) }));
+      return { shown, hasMore: false };
     },
     onFault: (error) => t.fail(String(error)),
   });
