@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { test } from 'tap';
 import { parse } from 'yaml';
 import { temporaryFolder } from './support/app.ts';
+import { until } from './support/client.ts';
 import { parseExposition } from './support/exposition.ts';
 import { createDatabase } from './support/postgres.ts';
 import { bannerToken, startServer } from './support/server.ts';
@@ -178,8 +179,15 @@ test('the alerts of docs/operations.md ask for numbers that there are, and each 
   // With the embedded Postgres, whose disk has numbers of its own.
   const server = await startServer(t, { env: { LOG_LEVEL: 'warn' } });
   await fetch(`${server.url}/nowhere`);
-  const scrape = parseExposition(await (await fetch(`${server.url}/metrics`)).text());
-  const series = [...scrape.values()].flatMap(({ samples }) => samples);
+  const scrape = async () => {
+    const families = parseExposition(await (await fetch(`${server.url}/metrics`)).text());
+    return [...families.values()].flatMap(({ samples }) => samples);
+  };
+  let series = await scrape();
+  await until('the size of the log has been measured', async () => {
+    series = await scrape();
+    return series.some(({ name }) => name === 'minutebook_log_bytes');
+  });
   const isThere = (name: string, label?: string) =>
     series.some((sample) => sample.name === name && (label === undefined || label in sample.labels));
   for (const { alert, expr, annotations } of rules) {
