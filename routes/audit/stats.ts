@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { readLogState } from '../../db/events.ts';
 import { read } from '../../db/read.ts';
-import { countByTime, countByValue, intervalOf } from '../../db/stats.ts';
+import { countByTime, countByValue, type Interval, intervalOf } from '../../db/stats.ts';
 import { CodedError } from '../../src/core/errors.ts';
 import { checkInterval, parseFilter } from '../../src/core/filter.ts';
 import type { Stats, StatsQuery } from '../../src/core/schemas.ts';
@@ -30,7 +30,7 @@ export async function readStats(
   let stats: Stats;
   if (group_by === 'time') {
     const interval = await read(intervalOf(database.read, range, state));
-    checkInterval(interval.from, interval.to);
+    checkParts(interval, state);
     const counts = await read(countByTime(database.read, filter, range, interval, buckets ?? BUCKETS));
     stats = { ...counts, ...interval };
   } else {
@@ -44,4 +44,16 @@ export async function readStats(
   );
   await recordRead(audit, request, '/audit/stats', filters, stats.data.length);
   return stats;
+}
+
+/** Refuses an interval of which the bound that was not given leaves nothing to cut. */
+function checkParts({ from, to }: Interval, asked: Partial<Interval>): void {
+  if (from < to) return;
+  if (asked.from === undefined) {
+    const message =
+      '“to” must be after the first event that is kept: without “from”, the interval begins there.';
+    throw new CodedError('invalid_parameter', message, { parameter: 'to' });
+  }
+  const message = '“from” must be before now: without “to”, the interval ends there.';
+  throw new CodedError('invalid_parameter', message, { parameter: 'from' });
 }
