@@ -7,8 +7,14 @@ export type Context = {
   signal: AbortSignal;
 };
 
-/** Reads a number of the command line: whole, and more than nothing. */
-export function count(text: string): number {
-  if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError('It must be a whole number, 1 or more.');
-  return Number(text);
-}
+/** Reads a number of the command line: whole, and no less than asked. */
+const countFrom =
+  (least: number) =>
+  (text: string): number => {
+    if (/^(0|[1-9]\d{0,8})$/.test(text) && Number(text) >= least) return Number(text);
+    throw new InvalidArgumentError(`It must be a whole number, ${least} or more.`);
+  };
+
+export const count = countFrom(1);
+/** For what may also be left out altogether. */
+export const countOrNone = countFrom(0);

@@ -8,7 +8,7 @@ import {
   type ConnectionOptions,
   openConnection,
 } from './connection.ts';
-import { type Context, count } from './context.ts';
+import { type Context, count, countOrNone } from './context.ts';
 import { addFilters, filterParameters } from './filters.ts';
 import { follow } from './follow.ts';
 import { eventLine } from './lines.ts';
@@ -89,7 +89,9 @@ async function tail(options: TailOptions, { environment, signal }: Context): Pro
     parameters,
     signal,
     // A stream that starts in history brings it along.
-    onOpen: async (head) => (options.from === undefined ? printLast(head) : undefined),
+    onOpen: async (head) => {
+      if (options.from === undefined && options.last > 0) await printLast(head);
+    },
     onNotice: (text) => tell(`minutebook: ${text}`),
   });
   try {
@@ -132,7 +134,7 @@ Examples:
         'connection, or a restart of the server, where it was: none is lost, none comes twice.',
     );
   addFilters(tailCommand)
-    .option('-n, --last <number>', 'how many of the last events', count, 20)
+    .option('-n, --last <number>', 'how many of the last events; with --follow, 0 for none', countOrNone, 20)
     .option('-f, --follow', 'go on with what is recorded from now on; with --from, from there')
     .option('--json', 'an event a line, as JSON');
   addConnectionOptions(tailCommand)

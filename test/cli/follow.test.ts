@@ -55,6 +55,24 @@ test('tail --follow prints the last events, then each new one once, until Ctrl-C
   t.strictSame(seqsOf(past), before);
 });
 
+test('tail --follow -n 0 prints only what is recorded from now on, and reads nothing else', async (t) => {
+  const server = await build(t);
+  await say(server, 3);
+  const env = { MINUTEBOOK_URL: server.url, MINUTEBOOK_TOKEN: await server.token('erin', 'audit:read') };
+  const cli = await startCli(t, ['tail', '-f', '-n', '0', '--json', '--action', 'MESSAGE_SENT'], env);
+  await until('it follows', () => server.app.streams.stats().open === 1);
+  await until('it is on record', async () => (await server.events('action=AUDIT_STREAMED')).length === 1);
+  await say(server, 1);
+  await printed(cli, 1);
+  t.strictSame(
+    seqsOf(cli),
+    (await server.events('action=MESSAGE_SENT')).slice(-1).map(({ seq }) => seq),
+  );
+  t.strictSame(await server.events('action=AUDIT_READ&user_id=erin'), []);
+  cli.child.kill('SIGINT');
+  t.match(await cli.ended, { code: 0, stderr: '' });
+});
+
 test('tail --follow goes on through a restart of the server, without loss or repeat', async (t) => {
   const DATABASE_URL = await createDatabase(t);
   const start = (port: string) =>
