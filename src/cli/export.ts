@@ -1,4 +1,4 @@
-import { createWriteStream, existsSync, rmSync } from 'node:fs';
+import { createWriteStream, rmSync, statSync } from 'node:fs';
 import { rename } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
 import { type Command, Option } from 'commander';
@@ -60,7 +60,9 @@ async function passToFile(
 
 async function exportAll(options: ExportOptions, { environment, signal }: Context): Promise<void> {
   const { format, output, force } = options;
-  if (output !== undefined && force !== true && existsSync(output)) {
+  const there = output === undefined ? undefined : statSync(output, { throwIfNoEntry: false });
+  if (there?.isDirectory()) throw new CliError(exitCodes.usage, `${output} is a folder; name a file.`);
+  if (there !== undefined && force !== true) {
     throw new CliError(exitCodes.usage, `${output} is there already; --force replaces it.`);
   }
   const connection = openConnection(options, environment);

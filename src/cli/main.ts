@@ -7,7 +7,7 @@ import { addDoctorCommand } from './doctor.ts';
 import { CliError, exitCodes } from './exit.ts';
 import { addExportCommand } from './export.ts';
 import { visible } from './lines.ts';
-import { endQuietlyWithReader, tell } from './output.ts';
+import { endWithReader, tell } from './output.ts';
 import { addReadCommands } from './read.ts';
 import { addStatsCommand } from './stats.ts';
 import { addTokenCommand } from './token.ts';
@@ -65,7 +65,7 @@ async function main(): Promise<void> {
   // The server takes the signals itself.
   if (process.argv[2] !== 'serve') {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupt.abort());
-    endQuietlyWithReader();
+    endWithReader();
   }
   loadDotenv();
   const context = { environment: process.env, signal: interrupt.signal };

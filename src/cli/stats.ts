@@ -51,8 +51,8 @@ export function addStatsCommand(program: Command, context: Context): void {
     .description('Counts the events that match, over time or by action, user or room.');
   addFilters(command)
     .addOption(new Option('--group-by <group>', 'what is counted apart').choices(groups).default('action'))
-    .option('--buckets <number>', 'in how many parts time is cut', count)
-    .option('--limit <number>', 'how many values at most, where it is not time', count)
+    .option('--buckets <number>', 'in how many parts time is cut (default: 60)', count)
+    .option('--limit <number>', 'how many values at most, where it is not time (default: 10)', count)
     .option('--json', 'the answer of the server, as JSON');
   addConnectionOptions(command)
     .addHelpText(

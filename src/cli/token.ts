@@ -51,6 +51,8 @@ export function addTokenCommand(program: Command, context: Context): void {
     .description(
       'Makes a token, signed with JWT_SECRET, or in development mode with the key in DATA_DIR, and prints it.',
     )
+    // The user first: what follows --scope is taken for scopes.
+    .usage('<user> --scope <scope...> [options]')
     .argument('<user>', 'whose token it is', user)
     .addOption(
       new Option('--scope <scope...>', 'what it gives the right to').choices(scopes).makeOptionMandatory(),

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -106,6 +107,12 @@ test('export saves what matches, checks it, and replaces no file', async (t) => 
     code: exitCodes.failed,
     stderr: /ENOENT/,
   });
+  const folder = await temporaryFolder(t);
+  t.match(await runCli(t, ['export', '--force', '-o', folder], env), {
+    code: exitCodes.usage,
+    stderr: /is a folder/,
+  });
+  await t.rejects(stat(`${folder}.part`), 'found out before anything is asked for');
 });
 
 test('an export that is cut, changed, or broken off is found out, and what came is kept apart', async (t) => {
@@ -243,6 +250,7 @@ test('token makes one that the server takes, or says why it cannot', async (t) =
   for (const args of [
     ['eve'],
     ['', '--scope', 'chat'],
+    ['--scope', 'chat', 'eve'],
     ['eve', '--scope', 'root'],
     ['eve', '--scope', 'chat', '--expires', '0h'],
   ]) {
@@ -318,6 +326,20 @@ test('a reader who has enough, such as head, ends the command without a word', a
   }
 });
 
+const isFullThere = existsSync('/dev/full');
+
+test('output that cannot be written is an error of one line', { skip: !isFullThere }, async (t) => {
+  const server = await build(t);
+  const env = await environmentOf(server);
+  for (const args of [['query'], ['export'], ['stats']]) {
+    const { ended } = await startCli(t, args, env, '/dev/full');
+    t.match(await ended, {
+      code: exitCodes.failed,
+      stderr: /^minutebook: The output cannot be written \(ENOSPC\)\.\n$/,
+    });
+  }
+});
+
 test('Ctrl-C ends a command at once, and says to scripts that it was not done', async (t) => {
   let asked = 0;
   const url = await fakeServer(t, (_request, response) => {
@@ -343,6 +365,7 @@ test('every command has help with examples, and there is a version', async (t) =
     t.equal(code, 0);
     t.match(stdout, new RegExp(`Examples:\n[\\s\\S]*\\$ (\\S+ )*minutebook ${command}`), command);
   }
+  t.match((await runCli(t, ['token', '--help'])).stdout, /^Usage: minutebook token <user> --scope/);
   t.match(await runCli(t, ['--version']), { code: 0, stdout: /^\d+\.\d+\.\d+\n$/ });
   t.match(await runCli(t, []), { code: exitCodes.usage, stderr: /Usage: minutebook/ });
 });

@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Test } from 'tap';
 import { temporaryFolder } from './app.ts';
@@ -17,20 +18,23 @@ export type RunningCli = {
   ended: Promise<CliResult>;
 };
 
-/** Starts the command line as a process of its own, in an empty folder. */
+/** Starts the command line as a process of its own, in an empty folder; what it prints may go to a file instead. */
 export async function startCli(
   t: Test,
   args: readonly string[],
   env: Record<string, string> = {},
+  output?: string,
 ): Promise<RunningCli> {
+  const file = output === undefined ? undefined : await open(output, 'w');
   const child = spawn(process.execPath, [MAIN, ...args], {
     cwd: await temporaryFolder(t),
     env: { ...plainEnvironment(), ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['ignore', file?.fd ?? 'pipe', 'pipe'],
   });
+  await file?.close();
   const text = { stdout: '', stderr: '' };
   for (const name of ['stdout', 'stderr'] as const) {
-    child[name].setEncoding('utf8').on('data', (chunk: string) => {
+    child[name]?.setEncoding('utf8').on('data', (chunk: string) => {
       text[name] += chunk;
     });
   }
