@@ -26,11 +26,12 @@ function exitCodeOf(status: number): ExitCode {
 }
 
 async function refusal(response: Response): Promise<RefusedError> {
-  const text = await response.text().catch(() => '');
   const retryAfter = Number(response.headers.get('retry-after') ?? Number.NaN);
   let detail = `The server answered ${response.status}.`;
   if (response.headers.get('content-type')?.startsWith('application/problem+json')) {
-    detail = (JSON.parse(text) as Problem).detail;
+    // Of one that is cut off, the status says enough.
+    const problem = (await response.json().catch(() => undefined)) as Problem | undefined;
+    detail = problem?.detail ?? detail;
   } else if (response.status === 404) {
     detail = 'There is no Minutebook at this address, or it is too old for this command.';
   }
@@ -64,6 +65,25 @@ export async function ask(
   return response;
 }
 
+/** For what answers, but not as a Minutebook does. */
+export const strangeAnswer = ({ base }: Connection, cause?: unknown): CliError =>
+  new CliError(
+    exitCodes.unavailable,
+    `What answers at ${base} is no Minutebook. --url or MINUTEBOOK_URL names another.`,
+    cause,
+  );
+
+/** Reads a body to its end. @throws CliError when the connection breaks before, or it is no JSON */
+async function jsonOf<T>(response: Response, connection: Connection, signal: AbortSignal): Promise<T> {
+  try {
+    return (await response.json()) as T;
+  } catch (error) {
+    if (signal.aborted) throw error;
+    if (error instanceof SyntaxError) throw strangeAnswer(connection, error);
+    throw new CliError(exitCodes.unavailable, `The connection to ${connection.base} broke.`, error);
+  }
+}
+
 /** Asks for JSON; where the server says when to come again, waits and does. @throws CliError as `ask` */
 export async function askJson<T>(
   connection: Connection,
@@ -74,7 +94,7 @@ export async function askJson<T>(
   for (let attempt = 0; ; attempt += 1) {
     try {
       const response = await ask(connection, path, parameters, { signal });
-      return (await response.json()) as T;
+      return await jsonOf<T>(response, connection, signal);
     } catch (error) {
       const seconds = error instanceof RefusedError ? error.retryAfter : undefined;
       if (seconds === undefined || seconds > MAX_RETRY_SECONDS || attempt >= MAX_RETRIES) throw error;

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { AuditEvent } from '../core/schemas.ts';
 import { type StreamBlock, StreamParser } from '../core/stream-parser.ts';
-import { ask, RefusedError } from './ask.ts';
+import { ask, RefusedError, strangeAnswer } from './ask.ts';
 import type { Connection } from './connection.ts';
 import { CliError, exitCodes } from './exit.ts';
 
@@ -74,6 +74,8 @@ export async function* follow(
         else if (event === 'open' && lastId === undefined && id !== undefined) await onOpen(seqOf(id));
         lastId = id ?? lastId;
       }
+      // The first block has an id, and comes with the head of the answer.
+      if (lastId === undefined) throw strangeAnswer(connection);
     } catch (error) {
       if (signal.aborted || lastId === undefined) throw error;
       // Whatever breaks a body is of the connection; what the server has refused for good is not.

@@ -295,6 +295,28 @@ test('what goes wrong is said in the words of the server, with an exit code of i
   }
 });
 
+test('what answers but is no Minutebook, and a connection that breaks, are errors of one line', async (t) => {
+  const url = await fakeServer(t, (request, response) => {
+    const room = new URL(request.url ?? '', 'http://localhost').searchParams.get('room');
+    if (room === 'page') return response.setHeader('content-type', 'text/html').end('<html>');
+    response.writeHead(room === 'refusal' ? 503 : 200, {
+      'content-type': room === 'refusal' ? 'application/problem+json' : 'application/json',
+      'content-length': 500,
+    });
+    return response.write('{"data":[', () => response.destroy());
+  });
+  const env = { MINUTEBOOK_URL: url, MINUTEBOOK_TOKEN: 'a.b.c' };
+  for (const [args, stderr] of [
+    [['query', '--room', 'page'], /^minutebook: What answers at .* is no Minutebook.*\n$/],
+    [['tail', '-f', '--room', 'page'], /^minutebook: What answers at .* is no Minutebook.*\n$/],
+    [['query', '--room', 'broken'], /^minutebook: The connection to .* broke\.\n$/],
+    [['stats', '--room', 'refusal'], /^minutebook: The server answered 503\.\n$/],
+  ] as const) {
+    const result = await runCli(t, args, env);
+    t.match(result, { code: exitCodes.unavailable, stdout: '', stderr }, args.join(' '));
+  }
+});
+
 test('a server that has too much to do is asked again when it says', async (t) => {
   let asked = 0;
   const url = await fakeServer(t, (_request, response) => {
