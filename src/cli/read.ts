@@ -15,21 +15,31 @@ import { eventLine } from './lines.ts';
 import { tell, write } from './output.ts';
 
 const PAGE = 1_000;
+/** As many events may be recorded while the last ones are asked for, without a second page for what was before. */
+const MEANWHILE = 50;
 
 type ReadOptions = ConnectionOptions & { json?: boolean };
+
+type PagesOptions = {
+  order: 'asc' | 'desc';
+  most: number;
+  /** How many events a page holds at most. */
+  page?: number;
+  signal: AbortSignal;
+};
 
 /** Pages of what matches, as many events as were asked for. */
 async function* pages(
   connection: Connection,
   parameters: URLSearchParams,
-  { order, most, signal }: { order: 'asc' | 'desc'; most: number; signal: AbortSignal },
+  { order, most, page: size = PAGE, signal }: PagesOptions,
 ): AsyncGenerator<AuditPage> {
   let cursor: string | null = null;
   for (let left = most; left > 0; ) {
     const query = new URLSearchParams([
       ...parameters,
       ['order', order],
-      ['limit', String(Math.min(left, PAGE))],
+      ['limit', String(Math.min(left, size))],
     ]);
     if (cursor !== null) query.set('cursor', cursor);
     const page: AuditPage = await askJson<AuditPage>(connection, '/audit', query, signal);
@@ -77,7 +87,8 @@ async function tail(options: TailOptions, { environment, signal }: Context): Pro
     const events: AuditEvent[] = [];
     // What came after the head is in the stream, so more than these may have to be asked for.
     const most = head === Number.POSITIVE_INFINITY ? options.last : Number.POSITIVE_INFINITY;
-    for await (const page of pages(connection, parameters, { order: 'desc', most, signal })) {
+    const size = Math.min(PAGE, options.last + MEANWHILE);
+    for await (const page of pages(connection, parameters, { order: 'desc', most, page: size, signal })) {
       events.push(...page.data.filter(({ seq }) => seq <= head));
       if (events.length >= options.last) break;
     }

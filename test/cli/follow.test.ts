@@ -55,6 +55,17 @@ test('tail --follow prints the last events, then each new one once, until Ctrl-C
   t.strictSame(seqsOf(past), before);
 });
 
+test('tail --follow reads few more of the past than it prints', async (t) => {
+  const server = await build(t);
+  await say(server, 200);
+  const env = { MINUTEBOOK_URL: server.url, MINUTEBOOK_TOKEN: await server.token('erin', 'audit:read') };
+  const cli = await startCli(t, ['tail', '-f', '-n', '5', '--json'], env);
+  await printed(cli, 5);
+  const reads = await server.events('action=AUDIT_READ&user_id=erin');
+  t.equal(reads.length, 1);
+  t.ok(Number(reads[0]?.details.rows) < 100);
+});
+
 test('tail --follow -n 0 prints only what is recorded from now on, and reads nothing else', async (t) => {
   const server = await build(t);
   await say(server, 3);
