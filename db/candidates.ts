@@ -3,7 +3,7 @@ import type { Filter } from '../src/core/filter.ts';
 import { GRANULE_SIZE, gramRows } from '../src/core/search/grams.ts';
 import { BLOCK_SIZE, Offsets } from '../src/core/search/offsets.ts';
 import { after, type Order, part, type Range, rest } from '../src/core/search/ranges.ts';
-import { type Alternatives, type Question, questionOf } from '../src/core/search/terms.ts';
+import { type Alternatives, type Question, questionOf, type Terms } from '../src/core/search/terms.ts';
 import type { Db } from './client.ts';
 import type { Deadline } from './deadline.ts';
 import { oneOf } from './sql.ts';
@@ -11,9 +11,13 @@ import { oneOf } from './sql.ts';
 /** Events of one block that may match: exactly those that do, unless the filter has a `q`. */
 export type Candidates = { block: number; offsets: Offsets };
 
-/** How many blocks are looked at first; each further look takes four times as many. */
-const FIRST_BLOCKS = 8;
-const MOST_BLOCKS = 256;
+/**
+ * How many blocks are taken first, and from how many entries of the index they are chosen at most; each further look takes
+ * more. A page of 50 is full after two looks, for a block that has a value has at least one event of it.
+ */
+const FIRST = { blocks: 8, entries: 4_096 };
+const MOST = { blocks: 256, entries: 262_144 };
+const MORE = 8;
 
 /**
  * The candidates in an indexed range, block by block in the order asked. It reads on as it is asked to go on.
@@ -34,10 +38,13 @@ export async function* findCandidates(
     from: Math.floor(range.from / BLOCK_SIZE),
     to: Math.ceil(range.to / BLOCK_SIZE),
   };
-  for (let most = FIRST_BLOCKS; left.from < left.to; most = Math.min(4 * most, MOST_BLOCKS)) {
+  const values = question.all.flat().reduce((sum, terms) => sum + terms.values.length, 0);
+  for (let most = FIRST.blocks, entries = FIRST.entries; left.from < left.to; ) {
     deadline.check();
-    // Of the rows of bits each block has some: how many blocks are looked at is bounded by their range.
-    const look = grams.length > 0 ? part(left, order, most) : left;
+    // The entries of a single value come in the order asked, and no more are read than are wanted. Of several all in a
+    // range of blocks are, and so are the rows of bits, of which each block has some.
+    const width = grams.length > 0 ? most : Math.ceil(entries / values);
+    const look = grams.length === 0 && values === 1 ? left : part(left, order, width);
     const hits = await readHits(db, question, grams, look, order, most);
     for (const hit of hits) {
       const from = range.from - hit.block * BLOCK_SIZE;
@@ -46,10 +53,18 @@ export async function* findCandidates(
       if (hit.offsets.count > 0) yield hit;
     }
     left = hits.length < most ? rest(left, look, order) : after(left, hits.at(-1)?.block ?? 0, order);
+    most = Math.min(MORE * most, MOST.blocks);
+    entries = Math.min(MORE * entries, MOST.entries);
   }
 }
 
-/** The first blocks that have some of each of the alternatives, at most so many, with what they have. */
+/**
+ * The first blocks that have some of each of the alternatives, at most so many, with what they have.
+ *
+ * Postgres does not know that two values of a column are never in as many blocks as they have rows, and takes each for
+ * rare. So nothing is left to its choice that would cost the square of the blocks if it were wrong: what is to meet is
+ * grouped, not joined, and every list is looked up by itself.
+ */
 async function readHits(
   db: Db,
   { all, actions, rooms }: Question,
@@ -64,15 +79,16 @@ async function readHits(
   if (actions !== undefined) masked.push(sql`(actions & ${actions}::bigint) <> 0`);
   if (rooms !== undefined) masked.push(sql`(rooms & ${rooms}::bigint) <> 0`);
   const meeting = sql`${within} and ${sql.join(masked, sql` and `)}`;
-  const sources = all.map((each) => sql`(${blocksOf(each, meeting)})`);
-  if (grams.length > 0) sources.push(sql`(${granulesOf(grams, within)})`);
-  const [first = sql``, ...others] = sources;
-  const joined = others.map((source, n) => sql`join ${source} as s${sql.raw(String(n + 1))} using (block)`);
-  const granules = grams.length > 0 ? sql`granules` : sql`null::text`;
-  const lists = all.map(
-    (each, n) => sql`
-      select p.block, ${n}::integer as alternative, p.list, null::text as granules
-      from hit h join public.audit_posting p on p.block = h.block and ${isOneOf(each)}`,
+  const sources = all.map((each) => blocksOf(each, meeting));
+  if (grams.length > 0) sources.push(granulesOf(grams, within));
+  const lists = all.flatMap((each, n) =>
+    each.map(
+      (terms) => sql`
+      select hit.block, ${n}::integer as alternative, p.list, null::text as granules
+      from hit cross join lateral (
+        select list from public.audit_posting where block = hit.block and ${isOneOf(terms)} offset 0
+      ) p`,
+    ),
   );
   const { rows } = await sql<{
     block: number;
@@ -81,8 +97,7 @@ async function readHits(
     granules: string | null;
   }>`
     with hit as materialized (
-      select block, ${granules} as granules from ${first} as s0 ${sql.join(joined, sql` `)}
-      order by block ${sql.raw(order)} limit ${most}
+      ${meetingOf(sources)} order by block ${sql.raw(order)} limit ${most}
     )
     select block, null::integer as alternative, null::bytea as list, granules from hit
     ${sql.join(
@@ -119,17 +134,27 @@ function ofGranules(bits: string): Offsets {
 }
 
 /** The condition that a posting list is one of these. */
-function isOneOf(alternatives: Alternatives): RawBuilder<unknown> {
-  const conditions = alternatives.map(
-    ({ field, values }) => sql`(field = ${field}::smallint and value = ${oneOf(values)})`,
-  );
-  return sql`(${sql.join(conditions, sql` or `)})`;
-}
+const isOneOf = ({ field, values }: Terms): RawBuilder<unknown> =>
+  sql`field = ${field}::smallint and value = ${oneOf(values)}`;
 
+/** The blocks that have some of the alternatives, each once. */
 function blocksOf(alternatives: Alternatives, within: RawBuilder<unknown>): RawBuilder<unknown> {
   const single = alternatives.length === 1 && alternatives[0]?.values.length === 1;
-  const distinct = single ? sql`` : sql`distinct`;
-  return sql`select ${distinct} block from public.audit_posting where ${isOneOf(alternatives)} and ${within}`;
+  const each = alternatives.map(
+    (terms) => sql`select block from public.audit_posting where ${isOneOf(terms)} and ${within}`,
+  );
+  return sql`
+    select ${single ? sql`` : sql`distinct`} block, null::text as granules
+    from (${sql.join(each, sql` union all `)}) terms`;
+}
+
+/** The blocks that all of the sources have. Of a single one, Postgres reads no more than the first that are wanted. */
+function meetingOf(sources: readonly RawBuilder<unknown>[]): RawBuilder<unknown> {
+  const rows = sql.join(sources, sql` union all `);
+  if (sources.length === 1) return sql`select block, granules from (${rows}) source`;
+  return sql`
+    select block, max(granules) as granules from (${rows}) source
+    group by block having count(*) = ${sources.length}`;
 }
 
 /** The blocks where some granule has all of the bits set, and these granules as text of 0 and 1. */

@@ -9,8 +9,8 @@ import type { Db } from './client.ts';
 import type { Deadline } from './deadline.ts';
 import { oneOf } from './sql.ts';
 
-/** How many events that are not indexed yet are read at a time. */
-const SCAN_STEP = 4_096;
+/** How many events that are not indexed yet are read at a time: all that there are, as a rule. */
+const SCAN_STEP = BLOCK_SIZE;
 /** How many messages are read first to see whether they hold a text; each further look takes twice as many. */
 const FIRST_TEXTS = 1_024;
 const MOST_TEXTS = 16_384;

@@ -156,5 +156,7 @@ export async function fill(client: Client, db: Db, { events, seed, onProgress }:
 
 /** What a database does by itself after a while, done now, so that it does not come in between. */
 export async function settle(client: Client): Promise<void> {
-  await client.query('vacuum (analyze) public.audit_event, public.audit_batch');
+  await client.query(
+    'vacuum (analyze) public.audit_event, public.audit_batch, public.audit_posting, public.audit_gram',
+  );
 }
