@@ -61,9 +61,9 @@ export async function* findCandidates(
 /**
  * The first blocks that have some of each of the alternatives, at most so many, with what they have.
  *
- * Postgres does not know that two values of a column are never in as many blocks as they have rows, and takes each for
- * rare. So nothing is left to its choice that would cost the square of the blocks if it were wrong: what is to meet is
- * grouped, not joined, and every list is looked up by itself.
+ * Postgres has no statistics of a field and a value together, and expects a single row where each block has one. So
+ * nothing is left to its choice that would cost the square of the blocks: they are grouped, not joined, and each list
+ * is looked up by itself.
  */
 async function readHits(
   db: Db,

@@ -8,7 +8,8 @@ import type { AuditEvent } from '../../src/core/schemas.ts';
 import { BlockBuilder, finish } from '../../src/core/search/block.ts';
 import { BLOCK_SIZE } from '../../src/core/search/offsets.ts';
 import { openDb } from '../support/log-store.ts';
-import { createDatabase, query } from '../support/postgres.ts';
+import { createDatabase } from '../support/postgres.ts';
+import { fillLog, matches, walk } from '../support/search-log.ts';
 
 /** Two whole blocks and a part of a third. */
 const EVENTS = 2 * BLOCK_SIZE + 3_000;
@@ -86,33 +87,9 @@ function event(seq: number): AuditEvent {
 
 async function fill(url: string): Promise<AuditEvent[]> {
   const all = Array.from({ length: EVENTS }, (_, seq) => event(seq));
-  await query(
-    url,
-    'begin; set local session_replication_role = replica; truncate audit_event, audit_batch; commit',
-  );
-  const columns =
-    'seq, timestamp, occurred_at, action, user_id, message, room, session_id, target_user_id, instance, ip';
-  await query(
-    url,
-    `insert into audit_event (${columns}) select ${columns} from jsonb_populate_recordset(null::audit_event, $1)`,
-    [JSON.stringify(all)],
-  );
-  await query(url, `insert into audit_batch values (0, ${EVENTS}, '2026-01-02T03:04:05Z', 'test', 1)`);
+  await fillLog(url, all, EVENTS);
   return all;
 }
-
-/** An other definition than ours of what is alike but for case. */
-const holds = (text: string | null, part: string): boolean =>
-  text !== null && new RegExp(part.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&'), 'iu').test(text);
-
-const matches = (event: AuditEvent, filter: Filter): boolean =>
-  (filter.action === undefined || filter.action.includes(event.action)) &&
-  (filter.user_id === undefined || filter.user_id.includes(event.user_id ?? '')) &&
-  (filter.involves === undefined || [event.user_id, event.target_user_id].includes(filter.involves)) &&
-  (filter.q === undefined || holds(event.message, filter.q)) &&
-  (['target_user_id', 'room', 'session_id', 'ip'] as const).every(
-    (name) => filter[name] === undefined || event[name] === filter[name],
-  );
 
 const FILTERS: Filter[] = [
   { user_id: ['user-1'] },
@@ -150,18 +127,6 @@ const FILTERS: Filter[] = [
   { q: ' ' },
   { q: 'x'.repeat(200) },
 ];
-
-/** Every page of what matches. */
-async function walk(db: Db, filter: Filter, from: number, to: number, order: 'asc' | 'desc', limit: number) {
-  const seqs: number[] = [];
-  for (;;) {
-    const { events, hasMore } = await listEvents(db, filter, { from, to }, order, limit);
-    seqs.push(...events.map(({ seq }) => seq));
-    if (!hasMore) return seqs;
-    if (order === 'asc') from = (seqs.at(-1) ?? 0) + 1;
-    else to = seqs.at(-1) ?? 0;
-  }
-}
 
 async function check(t: Test, db: Db, all: AuditEvent[], filter: Filter): Promise<void> {
   const ranges: [from: number, to: number][] = [
