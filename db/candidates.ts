@@ -12,10 +12,11 @@ import { oneOf } from './sql.ts';
 export type Candidates = { block: number; offsets: Offsets };
 
 /**
- * How many blocks are taken first, and from how many entries of the index they are chosen at most; each further look takes
- * more. A page of 50 is full after two looks, for a block that has a value has at least one event of it.
+ * How many blocks are taken first, and of many values how many of their lists; and from how many entries of the index
+ * the blocks are chosen. Each further look takes more. A page of 50 by one value is full after two looks, for a block that
+ * has a value has an event of it.
  */
-const FIRST = { blocks: 8, entries: 4_096 };
+const FIRST = { blocks: 8, lists: 50, entries: 4_096 };
 const MOST = { blocks: 256, entries: 262_144 };
 const MORE = 8;
 
@@ -39,7 +40,9 @@ export async function* findCandidates(
     to: Math.ceil(range.to / BLOCK_SIZE),
   };
   const values = question.all.flat().reduce((sum, terms) => sum + terms.values.length, 0);
-  for (let most = FIRST.blocks, entries = FIRST.entries; left.from < left.to; ) {
+  let most = Math.min(FIRST.blocks, Math.ceil(FIRST.lists / values));
+  let entries = FIRST.entries;
+  while (left.from < left.to) {
     deadline.check();
     // The entries of a single value come in the order asked, and no more are read than are wanted. Of several all in a
     // range of blocks are, and so are the rows of bits, of which each block has some.

@@ -10,7 +10,6 @@ const ROOT = join(import.meta.dirname, '../..');
  */
 const literal = [
   ...Array(4).fill('sql.raw(order)'),
-  'sql.raw(String(n + 1)',
   'sql.lit(MAX_PAGE_BYTES)',
   'sql.lit(`{{seqs}}`)',
   'sql.lit(`{from}`)',
