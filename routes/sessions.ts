@@ -12,7 +12,7 @@ import { ChatSession, SessionsQuery as Querystring, type SessionsQuery } from '.
 export default fp(
   async function sessionRoutes(instance: FastifyInstance) {
     const fastify = instance.withTypeProvider<TypeBoxTypeProvider>();
-    const { audit, auth, database, limits } = fastify;
+    const { audit, auth, checkUnread, database, limits } = fastify;
 
     fastify.addHook('onSend', async (_request, reply) => {
       reply.header('cache-control', 'no-store');
@@ -55,9 +55,10 @@ export default fp(
         filters: filterKey({ sessions: '', ...filter }),
       };
       const after = given === undefined ? -1 : decodeCursor(audit.cursorKey, given, expected).seq;
-      const { sessions, hasMore } = await limits.readInTurn(request.principal?.userId ?? '', () =>
-        read(listSessions(database.read, filter, after, limit)),
-      );
+      const { sessions, hasMore } = await limits.readInTurn(request.principal?.userId ?? '', () => {
+        checkUnread(request);
+        return read(listSessions(database.read, filter, after, limit));
+      });
       const last = sessions.at(-1);
       const next = hasMore && last !== undefined ? { ...expected, seq: last.connected_seq } : undefined;
       return {
@@ -69,7 +70,7 @@ export default fp(
   },
   {
     name: 'session-routes',
-    dependencies: ['auth', 'database', 'audit', 'limits', 'validation'],
+    dependencies: ['auth', 'database', 'audit', 'limits', 'unread', 'validation'],
     encapsulate: true,
   },
 );

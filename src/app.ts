@@ -20,6 +20,7 @@ import searchIndex from '../plugins/search-index.ts';
 import streams from '../plugins/streams/index.ts';
 import tail from '../plugins/tail.ts';
 import tls from '../plugins/tls.ts';
+import unread from '../plugins/unread.ts';
 import validation from '../plugins/validation.ts';
 import websocket from '../plugins/websocket.ts';
 import exportRoutes from '../routes/audit/export/index.ts';
@@ -145,6 +146,7 @@ async function registerAll(
   await app.register(websocket, { maxFrameBytes: config.limits.frameBytes });
   await app.register(refusals);
   await app.register(limits, { limits: config.limits });
+  await app.register(unread);
   await app.register(chat, { limits: config.limits });
   await app.register(searchIndex);
   await app.register(streams);

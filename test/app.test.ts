@@ -20,6 +20,7 @@ const OURS = [
   'websocket',
   'refusals',
   'limits',
+  'unread',
   'chat',
   'search-index',
   'streams',

@@ -208,7 +208,7 @@ export default fp(
   },
   {
     name: 'audit-routes',
-    dependencies: ['auth', 'database', 'audit', 'refusals', 'limits', 'validation'],
+    dependencies: ['auth', 'database', 'audit', 'refusals', 'limits', 'unread', 'validation'],
     encapsulate: true,
   },
 );

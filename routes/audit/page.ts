@@ -18,11 +18,12 @@ export type PageScope = {
 
 /** Reads a page as the query asks, records the read, and says where the next page is. */
 export async function readPage(
-  { audit, database }: FastifyInstance,
+  { audit, database, checkUnread }: FastifyInstance,
   request: FastifyRequest,
   reply: FastifyReply,
   { path, binding, filter: scope }: PageScope,
 ): Promise<AuditPage> {
+  checkUnread(request);
   const {
     limit = 50,
     order = 'desc',
