@@ -1,4 +1,4 @@
-import { type IncomingMessage, STATUS_CODES } from 'node:http';
+import { type IncomingMessage, METHODS, type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
@@ -19,6 +19,8 @@ declare module 'fastify' {
   }
 }
 
+/** How long a peer who sent no request has to read the answer and to go. */
+const LINGER_MS = 1_000;
 const PROBLEM_TYPE = 'application/problem+json; charset=utf-8';
 
 /** The problem document (RFC 9457) of an error. */
@@ -121,6 +123,9 @@ export function answerMalformed(error: Error & { code?: string }, socket: Socket
     connection: 'close',
   };
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+  // Half-closed, a connection would stay for as long as its peer likes; closed at once, its reset may overtake the answer.
+  const deadline = setTimeout(() => socket.destroy(), LINGER_MS).unref();
+  socket.once('close', () => clearTimeout(deadline));
   socket.end(`HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\n${lines.join('')}\r\n${body}`);
   return refused;
 }
@@ -208,6 +213,26 @@ function checkTarget({ raw }: FastifyRequest): void {
   if (raw.url === '*') throw new CodedError('bad_request', 'The target of a request is an address.');
 }
 
+/**
+ * Answers, as bytes that are no request, what Node reads and we have nothing to do with. It would cut a tunnel (CONNECT)
+ * without a word. And its parser knows the methods of RTSP, which Fastify's router takes for a fault of its own: it runs no
+ * hook then, and logs all its routes.
+ */
+function refuseForeign({ server }: FastifyInstance): void {
+  const known = new Set(METHODS);
+  const refuse = ({ socket }: IncomingMessage): void => {
+    server.emit('clientError', new Error('this is no request of HTTP to a server of its own'), socket);
+  };
+  server.on('connect', refuse);
+  const listeners = server.listeners('request');
+  server.removeAllListeners('request');
+  server.on('request', (request: IncomingMessage, response: ServerResponse) => {
+    if (known.has(request.method ?? ''))
+      for (const listen of listeners) listen.call(server, request, response);
+    else refuse(request);
+  });
+}
+
 /** One way from an error to an answer: problem+json with a code from the closed list. */
 export default fp(
   async function errors(fastify: FastifyInstance) {
@@ -218,6 +243,7 @@ export default fp(
     fastify.addHook('preClose', async () => {
       closing = true;
     });
+    refuseForeign(fastify);
     // Node would answer this with a bare 417. RFC 9110 10.1.1: what is not understood may be passed over.
     fastify.server.on('checkExpectation', (request, response) => {
       fastify.server.emit('request', request, response);

@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { CodedError } from '../src/core/errors.ts';
@@ -53,6 +54,12 @@ function checkBody(body: unknown, properties: Properties): void {
 /** Strictness that JSON Schema cannot say; runs before the schema of the route. */
 export default fp(
   async function validation(fastify: FastifyInstance) {
+    const parseJson = fastify.getDefaultJsonParser('error', 'error');
+    // RFC 8259 8.1. Fastify's own parser would put U+FFFD in the place of what is no UTF-8.
+    fastify.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body: Buffer, done) => {
+      if (isUtf8(body)) parseJson(request, body.toString(), done);
+      else done(new CodedError('bad_request', 'The body is not UTF-8.'));
+    });
     fastify.addHook('preValidation', async (request) => {
       checkEncoding(request);
       const { schema } = request.routeOptions;

@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import { test } from 'tap';
 import { build } from '../support/app.ts';
 import { connect, until } from '../support/client.ts';
@@ -28,6 +29,9 @@ test('T-WS-5: connections reset while they are let in, or just after, harm nobod
 test('T-WS-8 and T-WS-9: who says nothing, or a byte a second, is cut in time, and keeps nobody out', async (t) => {
   const server = await build(t, noLimits);
   const head = handshakeOf(server.url, { Authorization: `Bearer ${await server.token('slow', 'chat')}` });
+  /** Our end of each connection, by the port of the other. */
+  const ours = new Map<number | undefined, Socket>();
+  server.app.server.on('connection', (stream: Socket) => ours.set(stream.remotePort, stream));
   const clients = Array.from({ length: 200 }, () => new RawClient(server.url));
   const startedAt = performance.now();
   let sent = 0;
@@ -58,6 +62,9 @@ test('T-WS-8 and T-WS-9: who says nothing, or a byte a second, is cut in time, a
     'with 408, where there was a request',
   );
   t.strictSame(await server.events('user_id=slow'), [], 'nothing came of it');
+  await until('none is left, though nobody goes', () =>
+    clients.every(({ socket }) => ours.get(socket.localPort)?.closed === true),
+  );
   for (const client of clients) client.socket.destroy();
 });
 

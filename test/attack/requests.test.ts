@@ -2,8 +2,9 @@ import { test } from 'tap';
 import { build } from '../support/app.ts';
 import { connect, until } from '../support/client.ts';
 import { noLimits } from '../support/limits.ts';
-import { connection, query } from '../support/postgres.ts';
+import { connection, createDatabase, query } from '../support/postgres.ts';
 import { head, sendRaw } from '../support/raw.ts';
+import { startServer } from '../support/server.ts';
 
 test('T-API-13: whatever the media type is called, a body is checked or refused, and nothing comes of it', async (t) => {
   const server = await build(t, noLimits);
@@ -40,6 +41,47 @@ test('T-API-13: whatever the media type is called, a body is checked or refused,
   }
   t.strictSame(await query(server.databaseUrl, 'select from chat_ban'), [], 'nobody is banned');
   t.equal((await ban('application/json', '{"reason":"x"}')).status, 200, 'and as it should be, it works');
+});
+
+test('a body that is no UTF-8 is refused, not repaired', async (t) => {
+  const server = await build(t, noLimits);
+  const authorization = `Bearer ${await server.token('admin', 'admin')}`;
+  for (const bytes of ['ff', 'c328', 'eda080', 'c080', 'f4908080', 'c3']) {
+    const body = Buffer.concat([Buffer.from('{"reason":"'), Buffer.from(bytes, 'hex'), Buffer.from('"}')]);
+    const about = { authorization, 'content-type': 'application/json', 'content-length': `${body.length}` };
+    for (const line of ['PUT /bans/mallory', 'DELETE /bans/mallory']) {
+      const answer = await sendRaw(server.url, Buffer.concat([Buffer.from(head(line, about)), body]));
+      t.equal(answer.status, 400, `${line} ${bytes}`);
+      t.match(JSON.parse(answer.body), { code: 'bad_request', detail: 'The body is not UTF-8.' });
+    }
+  }
+  t.strictSame(await query(server.databaseUrl, 'select from chat_ban'), [], 'nobody is banned');
+  t.match(await server.events('action=REQUEST_REFUSED'), [
+    { user_id: 'admin', details: { code: 'bad_request', count: 1, method: 'PUT', route: '/bans/:user_id' } },
+  ]);
+});
+
+test('what is no request of HTTP is answered and counted as such, and is no line of the log', async (t) => {
+  const server = await startServer(t, { env: { DATABASE_URL: await createDatabase(t), LOG_LEVEL: 'warn' } });
+  const counted = async (): Promise<number> => {
+    const metrics = await (await fetch(`${server.url}/metrics`)).text();
+    return Number(
+      /refusals_total{action="REQUEST_REFUSED",code="bad_request"} (\d+)/.exec(metrics)?.[1] ?? 0,
+    );
+  };
+  for (const [index, bytes] of [
+    head('CONNECT evil.example:80'),
+    head('CONNECT /ws', { connection: 'Upgrade', upgrade: 'websocket' }),
+    ...['ANNOUNCE', 'DESCRIBE', 'FLUSH', 'SETUP'].map((method) =>
+      head(`${method} /audit`).replace('HTTP/1.1', 'RTSP/1.0'),
+    ),
+  ].entries()) {
+    const answer = await sendRaw(server.url, bytes);
+    t.equal(answer.status, 400, bytes);
+    t.match(JSON.parse(answer.body || '{}'), { code: 'bad_request' });
+    t.equal(await counted(), index + 1, 'once');
+  }
+  t.notMatch(server.output(), /"level":/);
 });
 
 test('T-DOS-4: fifty reads that hang at a time hold up nobody who writes, and end', async (t) => {
