@@ -1,4 +1,4 @@
-import { type IncomingMessage, METHODS, type ServerResponse, STATUS_CODES } from 'node:http';
+import { type IncomingMessage, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
@@ -7,6 +7,7 @@ import { CodedError, type ErrorCode, errorCodes } from '../src/core/errors.ts';
 import { headerValues } from '../src/core/header-values.ts';
 import type { Problem } from '../src/core/schemas.ts';
 import { securityHeaders } from '../src/core/security-headers.ts';
+import { guardRequests, PIPELINED } from './requests.ts';
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -100,6 +101,13 @@ export function answerMalformed(error: Error & { code?: string }, socket: Socket
   if (error.code === 'ECONNRESET' || /^ERR_(SSL|TLS)_/.test(error.code ?? '')) {
     socket.destroy();
     return undefined;
+  }
+  // What was said now would be taken for the answer to an earlier request.
+  if (error.code === PIPELINED) {
+    // A socket that is destroyed has forgotten whose it was unless it was asked before, and the record says whose.
+    void socket.remoteAddress;
+    socket.destroy();
+    return 'rate_limited';
   }
   const code =
     error.code === 'HPE_HEADER_OVERFLOW'
@@ -213,26 +221,6 @@ function checkTarget({ raw }: FastifyRequest): void {
   if (raw.url === '*') throw new CodedError('bad_request', 'The target of a request is an address.');
 }
 
-/**
- * Answers, as bytes that are no request, what Node reads and we have nothing to do with. It would cut a tunnel (CONNECT)
- * without a word. And its parser knows the methods of RTSP, which Fastify's router takes for a fault of its own: it runs no
- * hook then, and logs all its routes.
- */
-function refuseForeign({ server }: FastifyInstance): void {
-  const known = new Set(METHODS);
-  const refuse = ({ socket }: IncomingMessage): void => {
-    server.emit('clientError', new Error('this is no request of HTTP to a server of its own'), socket);
-  };
-  server.on('connect', refuse);
-  const listeners = server.listeners('request');
-  server.removeAllListeners('request');
-  server.on('request', (request: IncomingMessage, response: ServerResponse) => {
-    if (known.has(request.method ?? ''))
-      for (const listen of listeners) listen.call(server, request, response);
-    else refuse(request);
-  });
-}
-
 /** One way from an error to an answer: problem+json with a code from the closed list. */
 export default fp(
   async function errors(fastify: FastifyInstance) {
@@ -243,7 +231,7 @@ export default fp(
     fastify.addHook('preClose', async () => {
       closing = true;
     });
-    refuseForeign(fastify);
+    guardRequests(fastify.server);
     // Node would answer this with a bare 417. RFC 9110 10.1.1: what is not understood may be passed over.
     fastify.server.on('checkExpectation', (request, response) => {
       fastify.server.emit('request', request, response);

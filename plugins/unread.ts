@@ -47,20 +47,23 @@ export default fp(
     });
 
     fastify.addHook('onSend', ({ principal }, { raw }, payload, done) => {
-      // What is sent piece by piece has a pace of its own.
-      if (typeof payload === 'string' && payload.length > LONG_BYTES && !raw.destroyed) {
-        const bytes = Buffer.byteLength(payload);
-        const userId = principal?.userId;
+      // Undefined as well, where routes were registered before there are principals.
+      const userId = principal?.userId;
+      const isLong = typeof payload === 'string' && payload.length > LONG_BYTES;
+      // Streams and exports, which need a token, have a pace of their own; the files of pages have none.
+      const isFile = userId === undefined && typeof payload === 'object' && payload !== null;
+      if ((isLong || isFile) && !raw.destroyed) {
         // Node counts what the kernel has taken as a sign of life, and sets another time when the answer is over.
         raw.setTimeout(STALL_MS, () => raw.destroy());
-        if (userId !== undefined) {
-          add(userId, bytes);
-          // However it ended. All of it is with the kernel by then, or never will be.
-          raw.once('close', () => add(userId, -bytes));
-        }
+      }
+      if (isLong && userId !== undefined && !raw.destroyed) {
+        const bytes = Buffer.byteLength(payload);
+        add(userId, bytes);
+        // However it ended. All of it is with the kernel by then, or never will be.
+        raw.once('close', () => add(userId, -bytes));
       }
       done(null, payload);
     });
   },
-  { name: 'unread', dependencies: ['auth'] },
+  { name: 'unread', dependencies: ['errors'] },
 );

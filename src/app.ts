@@ -120,6 +120,7 @@ async function registerAll(
   await app.register(tls, { files: config.tls, material });
   await app.register(headers, { allowedOrigins: config.allowedOrigins });
   await app.register(errors);
+  await app.register(unread);
   await app.register(validation);
   await app.register(openapi, { version });
   await app.register(database, {
@@ -146,7 +147,6 @@ async function registerAll(
   await app.register(websocket, { maxFrameBytes: config.limits.frameBytes });
   await app.register(refusals);
   await app.register(limits, { limits: config.limits });
-  await app.register(unread);
   await app.register(chat, { limits: config.limits });
   await app.register(searchIndex);
   await app.register(streams);

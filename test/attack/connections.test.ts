@@ -4,6 +4,7 @@ import { build } from '../support/app.ts';
 import { connect, until } from '../support/client.ts';
 import { frameOf } from '../support/frame-bytes.ts';
 import { noLimits } from '../support/limits.ts';
+import { head } from '../support/raw.ts';
 import { handshakeOf, RawClient } from '../support/raw-client.ts';
 
 test('T-WS-5: connections reset while they are let in, or just after, harm nobody, and all that began has an end', async (t) => {
@@ -128,5 +129,34 @@ test('a request has one Host header (RFC 9112 3.2), else it is refused, and on r
   await until('it is on record', async () => (await server.events('action=REQUEST_REFUSED')).length > 0);
   t.match(await server.events('action=REQUEST_REFUSED'), [
     { details: { code: 'bad_request', count: 1, method: 'GET', route: '/health/live' } },
+  ]);
+});
+
+test('requests that do not wait for their answers are begun a few at a time, and more of them end the connection', async (t) => {
+  const server = await build(t, noLimits);
+  const ask = head('GET /openapi.json').replace('connection: close', 'connection: keep-alive');
+  const few = new RawClient(server.url);
+  await few.write(ask.repeat(5));
+  for (let n = 0; n < 5; n += 1) t.equal((await few.answer()).status, 200);
+  await few.write(ask.repeat(5));
+  for (let n = 0; n < 5; n += 1) t.equal((await few.answer()).status, 200, 'and again');
+  few.socket.destroy();
+  t.strictSame([...server.app.refusalCounts()], []);
+  const many = new RawClient(server.url);
+  many.socket.pause();
+  await many.write(ask.repeat(1_000));
+  await until('it is refused', () => [...server.app.refusalCounts()].length > 0);
+  t.strictSame(
+    [...server.app.refusalCounts()],
+    [{ action: 'REQUEST_REFUSED', code: 'rate_limited', count: 1 }],
+  );
+  await until(
+    'the connection is gone',
+    () => new Promise((resolve) => server.app.server.getConnections((_error, open) => resolve(open === 0))),
+    15_000,
+  );
+  many.socket.destroy();
+  t.match(await server.events('action=REQUEST_REFUSED'), [
+    { ip: '127.0.0.1', details: { code: 'rate_limited', count: 1, method: '*', route: '*' } },
   ]);
 });
