@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { networkOf } from '../src/core/address.ts';
@@ -15,8 +16,13 @@ declare module 'fastify' {
 }
 
 // Not Fastify’s own `ip`: it takes what a proxy tells as it is, and knows no proxy where a path cannot be read.
-const client = ({ raw, server }: FastifyRequest): Client =>
-  clientOf(raw.socket.remoteAddress, raw.headers['x-forwarded-for'], server.isProxy);
+/** Where a request comes from that Fastify has not seen. */
+export const clientOfRaw = (
+  { socket, headers }: IncomingMessage,
+  { isProxy }: Pick<FastifyInstance, 'isProxy'>,
+): Client => clientOf(socket.remoteAddress, headers['x-forwarded-for'], isProxy);
+
+const client = ({ raw, server }: FastifyRequest): Client => clientOfRaw(raw, server);
 
 /** The address of a request in its one spelling; null when a proxy does not tell it, or the peer is gone. */
 export const addressOf = (request: FastifyRequest): string | null => client(request).address;

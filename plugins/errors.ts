@@ -91,14 +91,40 @@ export function sendProblem(reply: FastifyReply, error: CodedError): FastifyRepl
     .send(problemOf(error));
 }
 
+/** The answer with an error, for where there is no reply to send it with; it closes the connection. */
+export function plainAnswer(error: CodedError, isSecure: boolean) {
+  const body = JSON.stringify(problemOf(error));
+  const headers = {
+    ...securityHeaders(isSecure),
+    'content-type': PROBLEM_TYPE,
+    'cache-control': 'no-store',
+    'content-length': Buffer.byteLength(body),
+    ...(error.retryAfter === undefined ? {} : { 'retry-after': String(error.retryAfter) }),
+    connection: 'close',
+  };
+  return { status: error.status, headers, body };
+}
+
+/** An error of a connection, or of what came over it. */
+export type SocketError = Error & { code?: string };
+
+/** Who has not agreed on a key, be it for speaking plain HTTP, could not read an answer. */
+const isGone = ({ code = '' }: SocketError): boolean => code === 'ECONNRESET' || /^ERR_(SSL|TLS)_/.test(code);
+
+/**
+ * Whether an error is that bytes were no HTTP request, or not in time. Browsers open connections ahead of need; one that
+ * never asked for anything is refused nothing.
+ */
+export const isMalformed = (error: SocketError, { bytesRead }: Socket): boolean =>
+  bytesRead > 0 && !isGone(error);
+
 /**
  * Answers bytes that are no HTTP request, which no route or hook ever sees, with a problem all the same.
  *
  * @returns the code of what was refused; undefined when nothing was asked, or the peer is gone
  */
-export function answerMalformed(error: Error & { code?: string }, socket: Socket): ErrorCode | undefined {
-  // Who has not agreed on a key, be it for speaking plain HTTP, could not read an answer.
-  if (error.code === 'ECONNRESET' || /^ERR_(SSL|TLS)_/.test(error.code ?? '')) {
+export function answerMalformed(error: SocketError, socket: Socket): ErrorCode | undefined {
+  if (isGone(error)) {
     socket.destroy();
     return undefined;
   }
@@ -115,26 +141,20 @@ export function answerMalformed(error: Error & { code?: string }, socket: Socket
       : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
         ? 'timeout'
         : 'bad_request';
-  // Browsers open connections ahead of need; one that never asked for anything is refused nothing.
-  const refused = socket.bytesRead > 0 ? code : undefined;
+  const refused = isMalformed(error, socket) ? code : undefined;
   if (!socket.writable) {
     socket.destroy();
     return refused;
   }
-  const problem = problemOf(new CodedError(code, `${errorCodes[code].title}.`));
-  const body = JSON.stringify(problem);
-  const headers = {
-    ...securityHeaders(socket instanceof TLSSocket),
-    'content-type': PROBLEM_TYPE,
-    'cache-control': 'no-store',
-    'content-length': Buffer.byteLength(body),
-    connection: 'close',
-  };
+  const { status, headers, body } = plainAnswer(
+    new CodedError(code, `${errorCodes[code].title}.`),
+    socket instanceof TLSSocket,
+  );
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
   // Half-closed, a connection would stay for as long as its peer likes; closed at once, its reset may overtake the answer.
   const deadline = setTimeout(() => socket.destroy(), LINGER_MS).unref();
   socket.once('close', () => clearTimeout(deadline));
-  socket.end(`HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\n${lines.join('')}\r\n${body}`);
+  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.join('')}\r\n${body}`);
   return refused;
 }
 

@@ -64,6 +64,8 @@ export type Limits = {
   readInTurn: <T>(userId: string, work: () => Promise<T>) => Promise<T>;
   /** Reads a page of many for a user, when it is its turn. @throws CodedError `overloaded` when that would take too long */
   readBulk: <T>(userId: string, work: () => Promise<T>) => Promise<T>;
+  /** Counts one connection more of a network, whether it may have it or not; until what it gives is called. */
+  holdConnection: (network: string) => () => void;
   /**
    * Counts a live stream of whoever asks, until the answer is over or its reader is gone.
    *
@@ -278,6 +280,10 @@ export default fp(
             return work();
           }),
         ),
+      holdConnection: (network) => {
+        connections.add(network);
+        return () => connections.remove(network);
+      },
       openStream: ({ principal }, { raw }) => {
         const userId = principal?.userId ?? '';
         if (!streams.hasRoom(userId)) {

@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
@@ -7,7 +8,7 @@ import { type ErrorCode, errorCodes } from '../src/core/errors.ts';
 import { type RefusalDraft, Refusals, type Tally, type Where } from '../src/core/refusals.ts';
 import { formatMilliseconds } from '../src/core/timestamps.ts';
 import { TokenBucket } from '../src/core/token-bucket.ts';
-import { addressOf, countedNetworkOf } from './addresses.ts';
+import { addressOf, clientOfRaw, countedNetworkOf } from './addresses.ts';
 import { isHandshake } from './errors.ts';
 
 const WINDOW_MS = 10_000;
@@ -46,6 +47,8 @@ declare module 'fastify' {
     noteRefusal: (request: FastifyRequest, reply: FastifyReply) => void;
     /** Puts bytes on record that were no request; undefined: nothing was refused. */
     noteMalformed: (code: ErrorCode | undefined, socket: Socket) => void;
+    /** Puts a request on record that was refused unread. */
+    noteUnread: (code: ErrorCode, request: IncomingMessage) => void;
   }
 }
 
@@ -135,6 +138,11 @@ export default fp(
       noteHttp(code, { user_id: null, ip: canonicalAddress(remoteAddress ?? '') ?? null }, ANYWHERE);
     });
 
+    fastify.decorate('noteUnread', (code, request) => {
+      const { address, nearest } = clientOfRaw(request, fastify);
+      noteHttp(code, { user_id: null, ip: address }, ANYWHERE, networkOf(nearest));
+    });
+
     function noteRefusal(request: FastifyRequest, reply: FastifyReply): void {
       if (reply.refusal === null) return;
       const { code } = reply.refusal;
@@ -149,7 +157,8 @@ export default fp(
       }
     }
     fastify.decorate('noteRefusal', noteRefusal);
-    fastify.addHook('onResponse', async (request, reply) => noteRefusal(request, reply));
+    // Before its answer is sent: whoever is refused may not stay for it.
+    fastify.addHook('onSend', async (request, reply) => noteRefusal(request, reply));
 
     // First of the closing hooks that need the log: the audit plugin closes after this one.
     fastify.addHook('onClose', async () => {

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { ServerOptions } from 'node:http';
+import type { IncomingMessage, ServerOptions } from 'node:http';
 import { join } from 'node:path';
 import Fastify, { type FastifyInstance } from 'fastify';
 import addresses from '../plugins/addresses.ts';
@@ -9,12 +9,13 @@ import chat from '../plugins/chat/index.ts';
 import database from '../plugins/database.ts';
 import disk from '../plugins/disk.ts';
 import durability from '../plugins/durability.ts';
-import errors, { answerMalformed, isHandshake, sendProblem, toCodedError } from '../plugins/errors.ts';
+import errors, { isHandshake, toCodedError } from '../plugins/errors.ts';
 import headers, { protect } from '../plugins/headers.ts';
 import limits from '../plugins/limits.ts';
 import metrics from '../plugins/metrics/index.ts';
 import moderation from '../plugins/moderation.ts';
 import openapi from '../plugins/openapi.ts';
+import pace from '../plugins/pace/index.ts';
 import refusals from '../plugins/refusals.ts';
 import searchIndex from '../plugins/search-index.ts';
 import streams from '../plugins/streams/index.ts';
@@ -53,7 +54,7 @@ export async function buildApp(
 ): Promise<FastifyInstance> {
   const material = config.tls === undefined ? undefined : await readTls(config.tls);
   const app: FastifyInstance = Fastify({
-    ...serverOptions(material),
+    ...serverOptions(material, (request) => isHandshake(request) && app.mayUpgrade(request)),
     logger: loggerOptions(config.logLevel),
     logController: new RequestLog(),
     genReqId: () => randomUUID(),
@@ -65,7 +66,7 @@ export async function buildApp(
     keepAliveTimeout: config.trustProxy === undefined ? 10_000 : 72_000,
     ...(config.trustProxy === undefined ? {} : { trustProxy: trustedProxies(config.trustProxy) }),
     forceCloseConnections: true,
-    clientErrorHandler: (error, socket) => app.noteMalformed(answerMalformed(error, socket), socket),
+    clientErrorHandler: (error, socket) => app.refuseMalformed(error, socket),
     // A first start may have to initialise a database and migrate a large one.
     pluginTimeout: 600_000,
     routerOptions: { maxParamLength: 512 },
@@ -75,8 +76,7 @@ export async function buildApp(
     },
     frameworkErrors: (error, request, reply) => {
       protect(request, reply);
-      sendProblem(reply, toCodedError(error, request));
-      app.noteRefusal(request, reply);
+      app.refuseUnrouted(toCodedError(error, request), request, reply);
     },
   });
   onCreated(app);
@@ -94,14 +94,17 @@ export async function buildApp(
  * What Node's own server is told. With TLS there is `https` as well, which Fastify then takes; its types know a server
  * of either kind, and nothing here depends on which it is.
  */
-function serverOptions(material: TlsMaterial | undefined): { http: ServerOptions } {
+function serverOptions(
+  material: TlsMaterial | undefined,
+  shouldUpgradeCallback: (request: IncomingMessage) => boolean,
+): { http: ServerOptions } {
   const http: ServerOptions = {
     headersTimeout: 10_000,
     connectionsCheckingInterval: 5_000,
     // Else Node answers by itself; plugins/errors.ts does it in its stead.
     requireHostHeader: false,
     // Else Node hands every Upgrade over, also the h2c that HTTP clients offer by habit.
-    shouldUpgradeCallback: isHandshake,
+    shouldUpgradeCallback,
   };
   if (material === undefined) return { http };
   return Object.assign({ http }, { https: { ...http, ...material, handshakeTimeout: 10_000 } });
@@ -147,6 +150,7 @@ async function registerAll(
   await app.register(websocket, { maxFrameBytes: config.limits.frameBytes });
   await app.register(refusals);
   await app.register(limits, { limits: config.limits });
+  await app.register(pace, { perSecond: config.limits.refusalsPerSecondIp });
   await app.register(chat, { limits: config.limits });
   await app.register(searchIndex);
   await app.register(streams);

@@ -94,6 +94,11 @@ export const Environment = Type.Object({
     'WebSocket handshakes of one address in a minute; 0: no limit.',
     2_000,
   ),
+  LIMIT_REFUSALS_PER_SECOND_IP: Whole(
+    'Refused requests of one address that are answered in a second, with bursts of twice as many; what is beyond waits. ' +
+      '0: no limit.',
+    50,
+  ),
   LIMIT_ROOMS_PER_SESSION: Whole('Rooms that one session may be in; 0: no limit.', 100),
   LIMIT_QUERIES_PER_MINUTE: Whole(
     'Requests of one user to the HTTP API, and replays, in a minute; 0: no limit.',
@@ -143,6 +148,7 @@ export type Limits = {
   sessionsPerUser: number;
   connectionsPerIp: number;
   handshakesPerMinuteIp: number;
+  refusalsPerSecondIp: number;
   roomsPerSession: number;
   queriesPerMinute: number;
   streamsPerUser: number;
@@ -255,6 +261,7 @@ export function readConfig(environment: Record<string, string | undefined>): Con
       sessionsPerUser: Number(env.LIMIT_SESSIONS_PER_USER),
       connectionsPerIp: Number(env.LIMIT_CONNECTIONS_PER_IP),
       handshakesPerMinuteIp: Number(env.LIMIT_HANDSHAKES_PER_MINUTE_IP),
+      refusalsPerSecondIp: Number(env.LIMIT_REFUSALS_PER_SECOND_IP),
       roomsPerSession: Number(env.LIMIT_ROOMS_PER_SESSION),
       queriesPerMinute: Number(env.LIMIT_QUERIES_PER_MINUTE),
       streamsPerUser: Number(env.LIMIT_STREAMS_PER_USER),

@@ -21,6 +21,7 @@ const OURS = [
   'websocket',
   'refusals',
   'limits',
+  'pace',
   'chat',
   'search-index',
   'streams',
