@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
 import { type Arm, armNames } from './arms.ts';
+import { type ReadKind, readKinds } from './load/orders.ts';
 
 export const partNames = [
   'write',
@@ -21,6 +22,8 @@ with a table. Everything it starts, it stops, and what it writes is removed.
   --quick                 short slices and one round: a minute or two instead of half an hour
   --only PART,...         of: ${partNames.join(', ')} (default: all)
   --arms ARM,...          of: ${armNames.join(', ')} (default: all)
+  --reads KIND,...        for reads, of: ${readKinds.slice(0, 6).join(', ')},
+                          ${readKinds.slice(6).join(', ')} (default: all)
   --connections N,...     for write (default: 1,10,50,500)
   --rates N,...           messages per second, for open (default: 200,2000,8000)
   --members N             in the room, for fanout (default: 1000)
@@ -43,6 +46,7 @@ export class UsageError extends Error {}
 export type Options = {
   parts: readonly Part[];
   arms: readonly Arm[];
+  reads: readonly ReadKind[];
   connections: readonly number[];
   rates: readonly number[];
   members: number;
@@ -62,6 +66,7 @@ type Presets = Omit<Options, 'json' | 'profile' | 'useDatabaseUrl'>;
 const full: Presets = {
   parts: partNames,
   arms: armNames,
+  reads: readKinds,
   connections: [1, 10, 50, 500],
   rates: [200, 2_000, 8_000],
   members: 1_000,
@@ -128,6 +133,7 @@ function parse(args: readonly string[]) {
         quick: flag,
         only: text,
         arms: text,
+        reads: text,
         connections: text,
         rates: text,
         members: text,
@@ -156,6 +162,7 @@ export function readOptions(args: readonly string[]): Options | undefined {
   const options: Options = {
     parts: names('only', values.only, partNames),
     arms: names('arms', values.arms, armNames),
+    reads: names('reads', values.reads, readKinds),
     connections: numbers('connections', values.connections, preset.connections),
     rates: numbers('rates', values.rates, preset.rates),
     members: number('members', values.members, preset.members),

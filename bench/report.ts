@@ -114,6 +114,7 @@ const readers = {
   streams: 'twenty of those, of one user',
   limited: 'reads beyond the limit',
   denied: 'reads without a right to it',
+  hasty: 'the same, a connection for each, whose answer is not waited for',
 } as const;
 
 function readsTable({ before, kinds, after }: ReadsResult): string {
@@ -124,17 +125,27 @@ function readsTable({ before, kinds, after }: ReadsResult): string {
     ...commonCells(slices),
   ];
   const rows = [
-    row('nobody, before', before, ['', '', '', '']),
+    row('nobody, before', before, ['', '', '', '', '']),
     ...kinds.map(({ kind, slices, answers, ratio }) => {
       const read = spread(answers.map(({ 200: pages = 0 }) => pages));
       const refused = spread(answers.map(({ 401: denied = 0, 429: limited = 0 }) => denied + limited));
       const mib = spread(answers.map(({ bytes = 0 }) => bytes / KIB / KIB));
-      return row(readers[kind], slices, [ratio, read, mib, refused].map(withRange));
+      const asked = spread(answers.map(({ asked = 0 }) => asked));
+      return row(readers[kind], slices, [ratio, read, mib, asked, refused].map(withRange));
     }),
-    row('nobody, after', after, ['', '', '', '']),
+    row('nobody, after', after, ['', '', '', '', '']),
   ];
   return table(
-    ['beside', 'messages/s', 'against without', 'answers/s', 'MiB/s', 'refused/s', ...commonHead],
+    [
+      'beside',
+      'messages/s',
+      'against without',
+      'answers/s',
+      'MiB/s',
+      'asked in vain/s',
+      'refused/s',
+      ...commonHead,
+    ],
     rows,
   );
 }

@@ -42,6 +42,7 @@ const besideReaders: readonly [kind: ReadKind, what: string][] = [
   ['streams', 'the same beside twenty of those, of one user'],
   ['limited', 'the same beside 2,000 reads/s beyond the limit'],
   ['denied', 'the same beside 2,000 reads/s without a right to it'],
+  ['hasty', 'the same beside 2,000 connections/s, a read without a right to it on each'],
 ];
 
 /** Holds what was measured against the bounds. */

@@ -75,8 +75,15 @@ export const allowedKinds = [
 ] as const;
 export type AllowedKind = (typeof allowedKinds)[number];
 
-/** Or what they may not: beyond their limit (429), or without a right to it (401). */
-export type ReadKind = AllowedKind | 'limited' | 'denied';
+/**
+ * Or what they may not: beyond their limit (429); without a right to it (401); the same on a connection for each, whose
+ * answer is not waited for.
+ */
+export const refusedKinds = ['limited', 'denied', 'hasty'] as const;
+export type RefusedKind = (typeof refusedKinds)[number];
+
+export const readKinds = [...allowedKinds, ...refusedKinds] as const;
+export type ReadKind = (typeof readKinds)[number];
 
 export type Reading = {
   target: Target;
@@ -88,7 +95,10 @@ export type Reading = {
   quota: number;
 };
 
-/** Answers by their HTTP status; `cut` those that did not come to their end, `bytes` what came in all. */
+/**
+ * Answers by their HTTP status; `cut` those that did not come to their end, `bytes` what came in all, `asked` how many were
+ * asked for by who is refused.
+ */
 export type Answers = Record<string, number>;
 
 /** Reads in the background, until it is told to stop. */

@@ -7,9 +7,8 @@ import type { Reader, Reading } from './orders.ts';
 export async function startReading({ target, user, kind, rate, quota }: Reading): Promise<Reader> {
   const port = target.ports[0] ?? 0;
   const secret = target.secret ?? '';
-  const token = await tokenFor(user, kind === 'denied' ? `not ${secret}` : secret, 'audit:read');
-  if (kind === 'limited' || kind === 'denied') {
-    return readInVain(port, token, rate, kind === 'limited' ? quota : 0);
-  }
+  const isForged = kind === 'denied' || kind === 'hasty';
+  const token = await tokenFor(user, isForged ? `not ${secret}` : secret, 'audit:read');
+  if (kind === 'limited' || isForged) return readInVain(kind, port, token, rate, quota);
   return readAsAllowed(kind, port, token, quota);
 }

@@ -1,4 +1,4 @@
-import { type Answers, allowedKinds, type ClosedSlice, type ReadKind, type Slice } from '../load/orders.ts';
+import type { Answers, ClosedSlice, ReadKind, Slice } from '../load/orders.ts';
 import { rateOf } from '../slices.ts';
 import type { Spread } from '../stats.ts';
 import { digits } from '../table.ts';
@@ -10,8 +10,12 @@ const CONNECTIONS = 50;
 const QUOTA = 300;
 /** Reads per second of who is refused. */
 const REFUSED_RATE = 2_000;
-
-export const readKinds: readonly ReadKind[] = [...allowedKinds, 'limited', 'denied'];
+/** What bounds those who read; unset, so that the defaults hold. */
+const limits = {
+  LIMIT_QUERIES_PER_MINUTE: String(QUOTA),
+  LIMIT_REFUSALS_PER_SECOND_IP: '',
+  LIMIT_CONNECTIONS_PER_IP: '',
+};
 
 /** What one kind of reading was, while others wrote. */
 export type ReadsSeries = {
@@ -31,12 +35,12 @@ export async function measureReads(bench: Bench): Promise<ReadsResult | null> {
   if (!options.arms.includes('minutebook')) return null;
   const writer = bench.startGenerator();
   const reader = bench.startGenerator();
-  const server = await arms.start('minutebook', { env: { LIMIT_QUERIES_PER_MINUTE: String(QUOTA) } });
+  const server = await arms.start('minutebook', { env: limits });
   const { target } = server;
   const result: ReadsResult = {
     before: [],
     after: [],
-    kinds: readKinds.map((kind) => ({ kind, slices: [], answers: [], ratio: null })),
+    kinds: options.reads.map((kind) => ({ kind, slices: [], answers: [], ratio: null })),
   };
 
   async function write(round: number, beside: string): Promise<ClosedSlice> {
