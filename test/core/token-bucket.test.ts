@@ -46,3 +46,16 @@ test('it is full again when nothing is missing', async (t) => {
   t.notOk(bucket.isFull(1_999));
   t.ok(bucket.isFull(2_000));
 });
+
+test('who borrows is told when the token will have flowed in, and whoever comes then waits for as long', async (t) => {
+  const bucket = new TokenBucket(50, 2, 0);
+  t.strictSame(
+    Array.from({ length: 5 }, () => bucket.borrow(0)),
+    [0, 0, 20, 40, 60],
+  );
+  t.notOk(bucket.take(0));
+  t.equal(bucket.borrow(60), 20, 'what was borrowed is paid first');
+  t.notOk(bucket.isFull(100));
+  t.ok(bucket.isFull(120));
+  t.equal(new TokenBucket(0, 0, 0).borrow(0), 0, 'a rate of 0 switches the limit off');
+});
