@@ -11,6 +11,7 @@ import {
   type Actor,
   countAnswer,
   dial,
+  dialBroken,
   leave,
   listen,
   open,
@@ -59,7 +60,7 @@ async function breakFrames(stage: Stage, random: Random): Promise<void> {
 
 /** Asks for a WebSocket with a handshake that has a few changes. */
 async function breakHandshake({ url, chat, tally }: Stage, random: Random): Promise<void> {
-  const client = dial(url, random, PATIENCE_MS);
+  const client = dialBroken(url, random);
   const headers = { Authorization: await chat(userOf(random)) };
   await client.write(mutate(random, handshakeOf(url, headers)));
   await countAnswer(client, 'handshake', tally);
@@ -68,7 +69,7 @@ async function breakHandshake({ url, chat, tally }: Stage, random: Random): Prom
 
 /** Sends requests one after the other on a connection, good ones and some with changes. */
 async function request({ url, auditor, tally }: Stage, random: Random): Promise<void> {
-  const client = dial(url, random, PATIENCE_MS);
+  const client = dialBroken(url, random);
   const { host } = new URL(url);
   const count = 1 + random.below(5);
   for (let n = 0; n < count && !client.ended; n += 1) {
@@ -84,7 +85,7 @@ async function request({ url, auditor, tally }: Stage, random: Random): Promise<
 
 /** Many requests in one packet, whose answers are not waited for. */
 async function pipeline({ url, auditor, tally }: Stage, random: Random): Promise<void> {
-  const client = dial(url, random, PATIENCE_MS);
+  const client = dialBroken(url, random);
   const { host } = new URL(url);
   await client.write(Array.from({ length: 20 }, () => requestOf(random, host, auditor(random))).join(''));
   if (random.chance(0.5)) await countAnswer(client, 'pipeline', tally);

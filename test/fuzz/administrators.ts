@@ -3,7 +3,7 @@ import { frameOf, OPCODES } from '../support/frame-bytes.ts';
 import { ask } from './ask.ts';
 import { goodFrame } from './corpus.ts';
 import { mutate } from './mutate.ts';
-import { type Actor, countAnswer, dial, leave, open, PATIENCE_MS, type Stage, userOf } from './stage.ts';
+import { type Actor, countAnswer, dialBroken, leave, open, type Stage, userOf } from './stage.ts';
 
 type Page<Item> = { data: Item[]; next_cursor: string | null };
 type Welcome = { type: string; session_id: string };
@@ -76,7 +76,7 @@ async function lift(stage: Stage): Promise<void> {
 
 /** Asks with an administrator's token for what is not quite right. */
 async function mistype({ url, administrator, tally }: Stage, random: Random): Promise<void> {
-  const client = dial(url, random, PATIENCE_MS);
+  const client = dialBroken(url, random);
   const body = random.pick(['', '{"reason":"fuzz"}', '{"reason":"fuzz","until":"2099-12-31T23:59:59Z"}']);
   const request = random.pick([
     'DELETE /sessions/0b8f8a4e-9d3b-4c43-8a60-5a3d9f1f3c11?reason=fuzz',

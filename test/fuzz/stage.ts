@@ -21,6 +21,11 @@ export type Actor = (stage: Stage, random: Random) => Promise<void>;
 
 const USERS = 20;
 const ADDRESSES = 8;
+/**
+ * What is broken comes from one of these, so that its refusals are answered at once; some of it from the first of the
+ * others, which meets the limit on them.
+ */
+const BROKEN_ADDRESSES = 200;
 /** How long an answer to something broken is waited for: it may rightly not come. */
 export const PATIENCE_MS = 300;
 
@@ -32,8 +37,16 @@ export const unevenly = (random: Random, count: number): number =>
 export const userOf = (random: Random): string => `fuzz-${unevenly(random, USERS)}`;
 
 /** A connection from one of a few addresses of this machine. */
-export const dial = (url: string, random: Random, patienceMs?: number): RawClient =>
-  new RawClient(url, patienceMs, `127.0.0.${10 + unevenly(random, ADDRESSES)}`);
+export const dial = (url: string, random: Random): RawClient =>
+  new RawClient(url, undefined, `127.0.0.${10 + unevenly(random, ADDRESSES)}`);
+
+/** A connection for something broken, to which the answer may rightly not come. */
+export const dialBroken = (url: string, random: Random): RawClient =>
+  new RawClient(
+    url,
+    PATIENCE_MS,
+    random.chance(0.1) ? '127.0.0.10' : `127.0.1.${1 + random.below(BROKEN_ADDRESSES)}`,
+  );
 
 /** What a good handshake may be refused with: a limit, or a ban. */
 const refusals = new Set(['429 rate_limited', '403 banned']);

@@ -3,7 +3,7 @@ import { frameOf } from '../support/frame-bytes.ts';
 import { handshakeOf, type RawClient } from '../support/raw-client.ts';
 import { ask } from './ask.ts';
 import { mutate } from './mutate.ts';
-import { type Actor, dial, leave, listen, PATIENCE_MS, type Stage, userOf } from './stage.ts';
+import { type Actor, dial, dialBroken, leave, listen, type Stage, userOf } from './stage.ts';
 
 /** A new ticket; undefined when there was none to be had. */
 async function buy(stage: Stage, random: Random): Promise<string | undefined> {
@@ -75,7 +75,7 @@ async function forge(stage: Stage, random: Random): Promise<void> {
     stage.tally.fault(`the forged ticket “${ticket}” was good`);
     client.reset();
   }
-  const broken = dial(stage.url, random, PATIENCE_MS);
+  const broken = dialBroken(stage.url, random);
   const offers = { 'Sec-WebSocket-Protocol': `minutebook.v1, ticket.${made}` };
   await broken.write(mutate(random, handshakeOf(stage.url, offers)));
   const answer = await broken.answer().catch(() => undefined);
