@@ -7,7 +7,7 @@ import { CodedError, type ErrorCode, errorCodes } from '../src/core/errors.ts';
 import { headerValues } from '../src/core/header-values.ts';
 import type { Problem } from '../src/core/schemas.ts';
 import { securityHeaders } from '../src/core/security-headers.ts';
-import { guardRequests, PIPELINED } from './requests.ts';
+import { guardMethods } from './methods.ts';
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -128,13 +128,6 @@ export function answerMalformed(error: SocketError, socket: Socket): ErrorCode |
     socket.destroy();
     return undefined;
   }
-  // What was said now would be taken for the answer to an earlier request.
-  if (error.code === PIPELINED) {
-    // A socket that is destroyed has forgotten whose it was unless it was asked before, and the record says whose.
-    void socket.remoteAddress;
-    socket.destroy();
-    return 'rate_limited';
-  }
   const code =
     error.code === 'HPE_HEADER_OVERFLOW'
       ? 'headers_too_large'
@@ -158,7 +151,7 @@ export function answerMalformed(error: SocketError, socket: Socket): ErrorCode |
   return refused;
 }
 
-/** The closest of the known names, if one is close: at most two letters are wrong. */
+/** The closest of the known names, if one is close: at most two letters are wrong, and a third of them. */
 function closest(name: string, known: readonly string[]): string | undefined {
   const distance = (a: string, b: string): number => {
     let row = Array.from({ length: b.length + 1 }, (_, index) => index);
@@ -173,7 +166,7 @@ function closest(name: string, known: readonly string[]): string | undefined {
     return row[b.length] ?? 0;
   };
   const [best] = known.map((word) => ({ word, d: distance(name, word) })).sort((x, y) => x.d - y.d);
-  return best !== undefined && best.d <= 2 ? best.word : undefined;
+  return best !== undefined && best.d <= Math.min(2, name.length / 3) ? best.word : undefined;
 }
 
 type SchemaWithProperties = { properties?: Record<string, unknown> } | undefined;
@@ -191,8 +184,11 @@ function validationError(error: FastifyError, request: FastifyRequest): CodedErr
       parameter: name,
     });
   }
-  const missing = first?.keyword === 'required' ? String(first.params.missingProperty) : '';
-  const parameter = first?.instancePath.split('/')[1] || missing;
+  if (first?.keyword === 'required') {
+    const name = String(first.params.missingProperty);
+    return new CodedError('invalid_parameter', `“${name}” is missing.`, { parameter: name });
+  }
+  const parameter = first?.instancePath.split('/')[1] ?? '';
   if (parameter === '') return new CodedError('bad_request', `The ${where} is not valid.`);
   const allowed =
     first?.keyword === 'enum' ? `: ${(first.params.allowedValues as unknown[]).join(', ')}` : '';
@@ -251,7 +247,7 @@ export default fp(
     fastify.addHook('preClose', async () => {
       closing = true;
     });
-    guardRequests(fastify.server);
+    guardMethods(fastify.server);
     // Node would answer this with a bare 417. RFC 9110 10.1.1: what is not understood may be passed over.
     fastify.server.on('checkExpectation', (request, response) => {
       fastify.server.emit('request', request, response);

@@ -22,6 +22,9 @@ const MAX_WAITING = 1_000;
 const MAX_WAITING_OF_ALL = 10_000;
 const RETRY_SECONDS = 5;
 
+const networkOfSocket = ({ remoteAddress }: Socket): string =>
+  networkOf(canonicalAddress(remoteAddress ?? '') ?? '');
+
 declare module 'fastify' {
   interface FastifyInstance {
     /** Puts a request on record that no route takes, and answers it in its turn; for answers that no hook sees. */
@@ -62,8 +65,16 @@ export default fp(
 
     // Fastify's own listener is the only one, and what it begins for each request costs as much as a refusal.
     const handlers = server.listeners('request') as RequestListener[];
-    const requests = new OneByOne((request, response) => {
-      for (const handle of handlers) handle.call(server, request, response);
+    const requests = new OneByOne({
+      handle: (request, response) => {
+        for (const handle of handlers) handle.call(server, request, response);
+      },
+      cut: (socket) => {
+        // Counted like a refusal that is answered, for it costs more. Its connection counts as open for as long.
+        void turnOf(networkOfSocket(socket), socket);
+        fastify.noteMalformed('rate_limited', socket);
+        socket.destroy();
+      },
     });
     server.removeAllListeners('request').on('request', (request, response) => {
       if (isFull(request)) refuseUnread(request, response);
@@ -99,8 +110,7 @@ export default fp(
       // The rest of a connection whose last answer waits.
       if (requests.hasEnded(socket)) return;
       const answer = (): void => fastify.noteMalformed(answerMalformed(error, socket), socket);
-      const network = networkOf(canonicalAddress(socket.remoteAddress ?? '') ?? '');
-      const turn = isMalformed(error, socket) ? turnOf(network, socket) : undefined;
+      const turn = isMalformed(error, socket) ? turnOf(networkOfSocket(socket), socket) : undefined;
       if (turn === undefined) answer();
       else void turn.then(answer);
     });

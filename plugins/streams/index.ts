@@ -87,7 +87,11 @@ export default fp(
     const feed = new Feed({
       next: tail.next,
       epoch: () => audit.epoch,
-      onFault: (error, { seq }) => fastify.log.error({ err: error, seq }, 'an event could not be streamed'),
+      // Those who were to see it would miss it; they come back, and read it from the database.
+      onFault: (error, { seq }) => {
+        fastify.log.error({ err: error, seq }, 'an event could not be streamed');
+        endAll('failed');
+      },
     });
     const rounds = new Rounds();
     const joiner = new Joiner();

@@ -132,14 +132,14 @@ test('a request has one Host header (RFC 9112 3.2), else it is refused, and on r
   ]);
 });
 
-test('requests that do not wait for their answers are begun a few at a time, and more of them end the connection', async (t) => {
+test('requests that do not wait for their answers are begun one after the other, and too many of them end the connection', async (t) => {
   const server = await build(t, noLimits);
   const ask = head('GET /openapi.json').replace('connection: close', 'connection: keep-alive');
   const few = new RawClient(server.url);
-  await few.write(ask.repeat(5));
-  for (let n = 0; n < 5; n += 1) t.equal((await few.answer()).status, 200);
-  await few.write(ask.repeat(5));
-  for (let n = 0; n < 5; n += 1) t.equal((await few.answer()).status, 200, 'and again');
+  await few.write(ask.repeat(17));
+  for (let n = 0; n < 17; n += 1) t.equal((await few.answer()).status, 200);
+  await few.write(ask.repeat(17));
+  for (let n = 0; n < 17; n += 1) t.equal((await few.answer()).status, 200, 'and again');
   few.socket.destroy();
   t.strictSame([...server.app.refusalCounts()], []);
   const many = new RawClient(server.url);

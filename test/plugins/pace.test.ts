@@ -116,13 +116,13 @@ test('who sends very much behind a refusal that waits is cut at once', async (t)
   await askInVain(server, client, DENIED.repeat(100));
   await client.end();
   t.equal(client.unread.length, 0);
-  t.equal(refusals(server), BURST + 1);
+  t.equal(refusals(server), BURST + 2, 'that is on record as well');
 });
 
 test('what comes in one piece is answered whole and in its order, one after the other', async (t) => {
   const server = await build(t);
   const client = open(t, server);
-  const paths = Array.from({ length: 200 }, (_, n) => (n % 3 === 0 ? '/health/live' : '/openapi.json'));
+  const paths = Array.from({ length: 17 }, (_, n) => (n % 3 === 0 ? '/health/live' : '/openapi.json'));
   await client.write(paths.map((path) => request(path)).join(''));
   for (const path of paths) {
     const { status, body } = await client.answer();
@@ -183,8 +183,7 @@ test('when the server closes, all that wait are answered at once, and on record'
 test('0 switches it off', async (t) => {
   const server = await build(t, { LIMIT_REFUSALS_PER_SECOND_IP: '0' });
   const client = open(t, server);
-  await client.write(DENIED.repeat(300));
-  for (let n = 0; n < 300; n += 1) t401((await client.answer()).status);
+  for (let n = 0; n < 300; n += 1) t401((await ask(client, DENIED)).status);
   t.equal((await ask(client, LIVE)).status, 200);
 });
 
