@@ -15,6 +15,8 @@ const limits = {
   LIMIT_QUERIES_PER_MINUTE: String(QUOTA),
   LIMIT_REFUSALS_PER_SECOND_IP: '',
   LIMIT_CONNECTIONS_PER_IP: '',
+  LIMIT_STREAMS_PER_USER: '',
+  LIMIT_STREAM_BYTES_PER_SECOND_USER: '',
 };
 
 /** What one kind of reading was, while others wrote. */
