@@ -107,7 +107,7 @@ export const Environment = Type.Object({
   LIMIT_STREAMS_PER_USER: Whole('Live streams of one user on one instance; 0: no limit.', 20),
   LIMIT_STREAM_BYTES_PER_SECOND_USER: Whole(
     'Bytes that one instance writes in a second for all live streams of one user; 0: no limit.',
-    16_777_216,
+    12_582_912,
   ),
 });
 type Environment = Static<typeof Environment>;
