@@ -221,6 +221,11 @@ export function toCodedError(error: FastifyError, request: FastifyRequest): Code
   return new CodedError(code, `${STATUS_CODES[status] ?? 'Bad request'}.`, { cause: error });
 }
 
+/** RFC 9110 2.5: what another version means, we do not know; Node takes any. */
+function checkVersion({ raw }: FastifyRequest): void {
+  if (!raw.httpVersion.startsWith('1.')) throw new CodedError('bad_request', 'This server speaks HTTP/1.1.');
+}
+
 /**
  * RFC 9112 3.2: one Host, no more. Node would take the first of two, ask for none in a handshake, and answer with no
  * problem document (see requireHostHeader in src/app.ts).
@@ -253,6 +258,7 @@ export default fp(
       fastify.server.emit('request', request, response);
     });
     fastify.addHook('onRequest', async (request) => {
+      checkVersion(request);
       checkHost(request);
       checkTarget(request);
       // Probes are answered to the end, each by its own route.

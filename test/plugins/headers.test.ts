@@ -91,6 +91,8 @@ test('so does what goes wrong, also where no route and no hook is reached', asyn
     ['a tunnel for a WebSocket', handshake('/ws').replace('GET', 'CONNECT'), 400],
     ['a method of RTSP', head('DESCRIBE /audit').replace('HTTP/1.1', 'RTSP/1.0'), 400],
     ['HTTP/2 without asking', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 400],
+    ['HTTP/2 in letters', head('GET /health/live').replace('HTTP/1.1', 'HTTP/2.0'), 400],
+    ['HTTP/0.9 with a version', head('GET /health/live').replace('HTTP/1.1', 'HTTP/0.9'), 400],
     ['a body of two lengths', `${head('POST /audit', chunked)}0\r\n\r\n`, 400],
     ['a line that is folded', head('GET /', { x: 'a\r\n b' }), 400],
     ['a handshake without a token', handshake('/ws'), 401],
