@@ -1,19 +1,13 @@
 import { useId, useRef, useState } from 'preact/hooks';
-import { ProblemError } from '../../common/api.ts';
 import { Icon } from '../../common/icons.tsx';
 import { Text } from '../../common/text.tsx';
 import { type Chip, chipsOf, chipText, readChip, withoutValue, withValue } from '../filter.ts';
-import { actions, facets, problem } from '../log.ts';
+import { actions, facets } from '../log.ts';
 import { change, view } from '../view.ts';
 import './bar.css';
+import { faultOf } from './fault.ts';
 import { type Suggestion, suggestionsOf } from './suggest.ts';
 import { TimeChip } from './time-chip.tsx';
-
-/** Which parameter the API refused; undefined: none. */
-export function faultOf(name: string): string | undefined {
-  const error = problem.value;
-  return error instanceof ProblemError && error.parameter === name ? error.message : undefined;
-}
 
 /** The filter, chip by chip, and a field that takes the next one: a combobox with a list (WAI-ARIA APG). */
 export function FilterBar() {

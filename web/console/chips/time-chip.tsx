@@ -5,7 +5,7 @@ import { Clock, timeZoneOf } from '../../common/time.ts';
 import { type Filter, withValues } from '../filter.ts';
 import { problem } from '../log.ts';
 import { change, freeze, view } from '../view.ts';
-import { faultOf } from './bar.tsx';
+import { faultOf } from './fault.ts';
 import { dayInterval, intervalWords } from './interval.ts';
 
 const presets = [
