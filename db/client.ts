@@ -14,11 +14,18 @@ export type ClientOptions = {
   purpose: Purpose;
   /** Idle connections that broke; the pool replaces them, so this is for the log only. */
   onError: (error: Error) => void;
+  /** How long reading may take, in milliseconds; undefined: as is usual. Only for the purpose of reading. */
+  readMs?: number;
 };
+
+/** How long reading may take where nothing else was said: a snapshot that is held for longer slows down writing. */
+const READ_MS = 5_000;
+/** By how much the client's own timeout is longer than the server's. */
+const CLIENT_MS = 1_000;
 
 /**
  * Settings by purpose. Server-side timeouts (ms) end a statement for certain; the client's own is longer, and
- * hits only when the server does not answer at all. No read of ours keeps a snapshot for more than 5 s.
+ * hits only when the server does not answer at all.
  */
 const purposes = {
   //
@@ -28,7 +35,13 @@ const purposes = {
   // One connection that no query of an administrator can take. What senders wait for comes over it, so a read
   // that stands still is given up before their 5 s are over. It may take 2 s on the way, and still be good.
   tail: { max: 1, statement_timeout: 2_500, lock_timeout: 1_000, query_timeout: 3_000, connect: 1_250 },
-  read: { max: 4, statement_timeout: 5_000, lock_timeout: 1_000, query_timeout: 6_000, connect: 2_000 },
+  read: {
+    max: 4,
+    statement_timeout: READ_MS,
+    lock_timeout: 1_000,
+    query_timeout: READ_MS + CLIENT_MS,
+    connect: 2_000,
+  },
   // Neither waits for an auditor's query, nor can a flood of handshakes keep the log waiting. So goes the question who
   // is banned, where the log cannot tell.
   handshake: { max: 2, statement_timeout: 3_000, lock_timeout: 1_000, query_timeout: 4_000, connect: 1_250 },
@@ -124,12 +137,24 @@ function adaptQuery(client: pg.PoolClient): void {
 /** The connections of a pool: open, idle among them, and callers that wait for one. */
 export type PoolStats = { open: number; idle: number; waiting: number };
 
+/** How long the reads of a client may take, where it was told. */
+const readTimes = new WeakMap<Db, number>();
+
+/** How long a whole read over a client may take, in milliseconds: as long as one statement of it. */
+export const readMsOf = (db: Db): number => readTimes.get(db) ?? READ_MS;
+
+function settingsOf({ purpose, readMs }: ClientOptions) {
+  const settings = purposes[purpose];
+  if (readMs === undefined) return settings;
+  return { ...settings, statement_timeout: readMs, query_timeout: readMs + CLIENT_MS };
+}
+
 /** Opens a pool under Kysely. Connections are made when first needed. */
 export const createClient = (options: ClientOptions): Db => openPool(options).db;
 
 /** As `createClient`, with a look at the pool under it. */
 export function openPool(options: ClientOptions): { db: Db; stats: () => PoolStats } {
-  const { max, statement_timeout, lock_timeout, query_timeout, connect } = purposes[options.purpose];
+  const { max, statement_timeout, lock_timeout, query_timeout, connect } = settingsOf(options);
   const pool = new pg.Pool({
     connectionString: options.url,
     application_name: options.applicationName,
@@ -158,8 +183,10 @@ export function openPool(options: ClientOptions): { db: Db; stats: () => PoolSta
     client.on('error', options.onError);
     adaptQuery(client);
   });
+  const db = new Kysely<Database>({ dialect: new PostgresDialect({ pool }) });
+  if (options.readMs !== undefined) readTimes.set(db, options.readMs);
   return {
-    db: new Kysely<Database>({ dialect: new PostgresDialect({ pool }) }),
+    db,
     stats: () => ({ open: pool.totalCount, idle: pool.idleCount, waiting: pool.waitingCount }),
   };
 }

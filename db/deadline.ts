@@ -1,14 +1,17 @@
 import { CodedError } from '../src/core/errors.ts';
-
-/** As long as a read may take in all, in milliseconds; each of its statements has a bound of its own. */
-const MAX_READ_MS = 5_000;
+import { type Db, readMsOf } from './client.ts';
 
 /** Bounds the time that a read takes by all its statements. */
 export class Deadline {
   readonly #end: number;
 
-  constructor(ms: number = MAX_READ_MS) {
+  constructor(ms: number) {
     this.#end = performance.now() + ms;
+  }
+
+  /** Of a whole read over a client; each of its statements has the same bound by itself. */
+  static of(db: Db): Deadline {
+    return new Deadline(readMsOf(db));
   }
 
   get isOver(): boolean {

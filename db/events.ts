@@ -192,7 +192,7 @@ export async function listEvents(
   range: SeqRange,
   order: Order,
   limit: number,
-  deadline: Deadline = new Deadline(),
+  deadline: Deadline = Deadline.of(db),
 ): Promise<Page> {
   const page = await pageRows(db, filter, range, order, limit, MAX_PAGE_BYTES, deadline);
   if (page === undefined) return { events: [], hasMore: false };
@@ -211,7 +211,7 @@ export async function countEvents(
   db: Db,
   filter: Filter,
   range: SeqRange,
-  deadline: Deadline = new Deadline(),
+  deadline: Deadline = Deadline.of(db),
 ): Promise<{ value: number; exact: boolean }> {
   deadline.check();
   const count = isIndexed(filter)

@@ -112,7 +112,7 @@ export async function readExportPage(
   filter: Filter,
   range: SeqRange,
 ): Promise<FoundPage> {
-  const page = await pageRows(db, filter, range, 'asc', PAGE_EVENTS, PAGE_BYTES, new Deadline());
+  const page = await pageRows(db, filter, range, 'asc', PAGE_EVENTS, PAGE_BYTES, Deadline.of(db));
   if (page === undefined) return NOTHING;
   // As bytes, and in binary: every other form of `COPY` escapes what stands in a text.
   const copy = sql`copy (

@@ -16,6 +16,8 @@ export type DatabaseOptions = {
   url: string | undefined;
   dataDir: string;
   applicationName: string;
+  /** How long a read of the log may take, in milliseconds. */
+  readMs: number;
 };
 
 /** The database, by what one wants of it, so that reading never queues in front of writing. */
@@ -44,7 +46,10 @@ declare module 'fastify' {
 
 /** Opens the database, brings its schema up to date and refuses one that would lose data; closed last. */
 export default fp(
-  async function database(fastify: FastifyInstance, { url, dataDir, applicationName }: DatabaseOptions) {
+  async function database(
+    fastify: FastifyInstance,
+    { url, dataDir, applicationName, readMs }: DatabaseOptions,
+  ) {
     let closing = false;
     const onError = (error: Error): void => {
       // Connections that our own Postgres ends while it is stopped are no news.
@@ -66,7 +71,7 @@ export default fp(
     const pools = {
       write: openPool(settings('write')),
       tail: openPool(settings('tail')),
-      read: openPool(settings('read')),
+      read: openPool({ ...settings('read'), readMs }),
       handshake: openPool(settings('handshake')),
       moderation: openPool(settings('moderation')),
       index: openPool(settings('index')),

@@ -2,13 +2,13 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
-import type { Limits as Bounds } from '../src/config.ts';
 import { canonicalAddress, networkOf } from '../src/core/address.ts';
 import { CodedError } from '../src/core/errors.ts';
 import { KeyedBuckets } from '../src/core/keyed-buckets.ts';
 import { OpenCounts } from '../src/core/open-counts.ts';
 import { Quota, type Standing } from '../src/core/quota.ts';
 import { Turns } from '../src/core/turns.ts';
+import type { Limits as Bounds } from '../src/limits.ts';
 import { countedNetworkOf } from './addresses.ts';
 import type { Principal } from './auth/index.ts';
 
@@ -162,8 +162,7 @@ export default fp(
 
     /**
      * Counts a connection from the moment it is accepted, whatever it will be used for. Those beyond the limit are
-     * answered 429 whatever they ask, if they do so soon, and more of them are closed at once. (With HOST=localhost this
-     * holds for 127.0.0.1 alone.)
+     * answered 429 whatever they ask, if they do so soon, and more of them are closed at once.
      */
     function admitConnection(stream: Socket): void {
       const address = canonicalAddress(stream.remoteAddress ?? '');

@@ -16,7 +16,7 @@ export type TlsOptions = {
 
 /**
  * Takes a renewed certificate into use without a restart; connections that are open keep theirs. What cannot be
- * used is said once, and the certificate in use stays. (With HOST=localhost this holds for 127.0.0.1 alone.)
+ * used is said once, and the certificate in use stays.
  */
 export default fp(
   async function tls(fastify: FastifyInstance, { files, material, checkMs = CHECK_MS }: TlsOptions) {

@@ -11,8 +11,6 @@ import { SUBPROTOCOL } from '../src/core/subprotocols.ts';
 
 /** How long a peer may take to answer a close frame before its connection is cut. */
 export const CLOSE_GRACE_MS = 1_000;
-/** How long a handshake may take, from the request to the open WebSocket or the end of the connection. */
-const HANDSHAKE_MS = 10_000;
 /** How long one that is under way when the server stops may take to be refused; it may be asking the database. */
 const LAST_HANDSHAKES_MS = 2_000;
 
@@ -25,6 +23,10 @@ const untyped = { closeTimeout: CLOSE_GRACE_MS };
 export type WebsocketOptions = {
   /** The longest frame in bytes; 0: no limit. */
   maxFrameBytes: number;
+  /** The most fragments of a message; 0: no limit. */
+  maxFragments: number;
+  /** How long a handshake may take, from the request to the open WebSocket or the end of the connection. */
+  handshakeMs: number;
 };
 
 /** Ends the sessions of a plugin in good order; resolves when their ends are on record. */
@@ -51,7 +53,10 @@ declare module 'fastify' {
 
 /** WebSocket with limits, and an orderly end: open sessions are closed before anything they need is. */
 export default fp(
-  async function websocket(fastify: FastifyInstance, { maxFrameBytes }: WebsocketOptions) {
+  async function websocket(
+    fastify: FastifyInstance,
+    { maxFrameBytes, maxFragments, handshakeMs }: WebsocketOptions,
+  ) {
     const drains: Drain[] = [];
     fastify.decorate('onSocketDrain', (drain) => drains.push(drain));
 
@@ -87,7 +92,7 @@ export default fp(
       void stream.remoteAddress;
       deadlines.set(
         stream,
-        setTimeout(() => stream.destroy(), HANDSHAKE_MS),
+        setTimeout(() => stream.destroy(), handshakeMs),
       );
       stream.on('close', forget);
     });
@@ -96,7 +101,7 @@ export default fp(
       options: {
         maxPayload: maxFrameBytes,
         // A message in a thousand fragments pins a thousand buffers (CVE-2026-48779).
-        maxFragments: 64,
+        maxFragments,
         maxBufferedChunks: 1_024,
         perMessageDeflate: false,
         clientTracking: false,

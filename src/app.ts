@@ -41,6 +41,9 @@ import { readTls, type TlsMaterial } from './tls.ts';
 import { version } from './version.ts';
 
 const KIB = 1024;
+const SECOND_MS = 1_000;
+/** How long a request may take to come, with its body. */
+const REQUEST_MS = 15_000;
 
 /**
  * The whole server, plugin by plugin. The order is behaviour: what stands above is ready before what stands
@@ -54,13 +57,16 @@ export async function buildApp(
 ): Promise<FastifyInstance> {
   const material = config.tls === undefined ? undefined : await readTls(config.tls);
   const app: FastifyInstance = Fastify({
-    ...serverOptions(material, (request) => isHandshake(request) && app.mayUpgrade(request)),
+    ...serverOptions(
+      material,
+      config.limits.handshakeSeconds * SECOND_MS,
+      (request) => isHandshake(request) && app.mayUpgrade(request),
+    ),
     logger: loggerOptions(config.logLevel),
     logController: new RequestLog(),
     genReqId: () => randomUUID(),
     bodyLimit: 64 * KIB,
     return503OnClosing: false,
-    requestTimeout: 15_000,
     // What asks for nothing takes a place of its address. A proxy may use its connections for longer, and must not find
     // them closed: the usual ones let them idle for 60 s.
     keepAliveTimeout: config.trustProxy === undefined ? 10_000 : 72_000,
@@ -96,18 +102,25 @@ export async function buildApp(
  */
 function serverOptions(
   material: TlsMaterial | undefined,
+  handshakeMs: number,
   shouldUpgradeCallback: (request: IncomingMessage) => boolean,
-): { http: ServerOptions } {
+): { http: ServerOptions; requestTimeout: number } {
+  // The whole of a request cannot take less than its headers.
+  const requestTimeout = Math.max(REQUEST_MS, handshakeMs);
   const http: ServerOptions = {
-    headersTimeout: 10_000,
-    connectionsCheckingInterval: 5_000,
+    headersTimeout: handshakeMs,
+    requestTimeout,
+    connectionsCheckingInterval: SECOND_MS,
     // Else Node answers by itself; plugins/errors.ts does it in its stead.
     requireHostHeader: false,
     // Else Node hands every Upgrade over, also the h2c that HTTP clients offer by habit.
     shouldUpgradeCallback,
   };
-  if (material === undefined) return { http };
-  return Object.assign({ http }, { https: { ...http, ...material, handshakeTimeout: 10_000 } });
+  if (material === undefined) return { http, requestTimeout };
+  return Object.assign(
+    { http, requestTimeout },
+    { https: { ...http, ...material, handshakeTimeout: handshakeMs } },
+  );
 }
 
 async function registerAll(
@@ -130,6 +143,7 @@ async function registerAll(
     url: config.databaseUrl,
     dataDir: config.dataDir,
     applicationName: `minutebook ${version}`,
+    readMs: config.limits.readSeconds * SECOND_MS,
   });
   await app.register(disk, {
     folder: config.databaseUrl === undefined ? join(config.dataDir, 'postgres') : undefined,
@@ -147,7 +161,11 @@ async function registerAll(
   await app.register(auditPlugin, { version, dataDir: config.dataDir });
   await app.register(tail);
   await app.register(moderation);
-  await app.register(websocket, { maxFrameBytes: config.limits.frameBytes });
+  await app.register(websocket, {
+    maxFrameBytes: config.limits.frameBytes,
+    maxFragments: config.limits.fragments,
+    handshakeMs: config.limits.handshakeSeconds * SECOND_MS,
+  });
   await app.register(refusals);
   await app.register(limits, { limits: config.limits });
   await app.register(pace, { perSecond: config.limits.refusalsPerSecondIp });

@@ -3,12 +3,8 @@ import Type, { type Static } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { canonicalAddress } from './core/address.ts';
 import { SetupError } from './core/setup-error.ts';
+import { type Limits, limitVariables, readLimits, WHOLE } from './limits.ts';
 
-const KIB = 1024;
-const WHOLE = '^(0|[1-9][0-9]{0,8})$';
-
-const Whole = (description: string, preset: number) =>
-  Type.Optional(Type.String({ pattern: WHOLE, description, default: String(preset) }));
 const Text = (description: string, preset?: string) =>
   Type.Optional(
     Type.String({ minLength: 1, description, ...(preset === undefined ? {} : { default: preset }) }),
@@ -19,7 +15,10 @@ const Text = (description: string, preset?: string) =>
  * are made from it.
  */
 export const Environment = Type.Object({
-  HOST: Text('The address to listen on. Beyond loopback, a key must be configured.', '127.0.0.1'),
+  HOST: Text(
+    'The address to listen on; localhost is 127.0.0.1 alone. Beyond loopback, a key must be configured.',
+    '127.0.0.1',
+  ),
   PORT: Type.Optional(
     Type.String({
       pattern: WHOLE,
@@ -79,36 +78,7 @@ export const Environment = Type.Object({
     'The file of the TLS certificate chain, as PEM. With TLS_KEY the server speaks https and wss.',
   ),
   TLS_KEY: Text('The file of the private key of TLS_CERT, as PEM.'),
-  LIMIT_FRAME_BYTES: Whole('The longest WebSocket frame, in bytes; 0: no limit.', 64 * KIB),
-  LIMIT_FRAMES_PER_SECOND: Whole(
-    'Frames per second and session, with bursts of twice as many; 0: no limit.',
-    50,
-  ),
-  LIMIT_FRAMES_PER_SECOND_USER: Whole(
-    'Frames per second of one user on one instance, with bursts of twice as many; 0: no limit.',
-    200,
-  ),
-  LIMIT_SESSIONS_PER_USER: Whole('Open sessions of one user on one instance; 0: no limit.', 20),
-  LIMIT_CONNECTIONS_PER_IP: Whole('Open connections of one address on one instance; 0: no limit.', 1_000),
-  LIMIT_HANDSHAKES_PER_MINUTE_IP: Whole(
-    'WebSocket handshakes of one address in a minute; 0: no limit.',
-    2_000,
-  ),
-  LIMIT_REFUSALS_PER_SECOND_IP: Whole(
-    'Refused requests of one address that are answered in a second, with bursts of twice as many; what is beyond waits. ' +
-      '0: no limit.',
-    50,
-  ),
-  LIMIT_ROOMS_PER_SESSION: Whole('Rooms that one session may be in; 0: no limit.', 100),
-  LIMIT_QUERIES_PER_MINUTE: Whole(
-    'Requests of one user to the HTTP API, and replays, in a minute; 0: no limit.',
-    300,
-  ),
-  LIMIT_STREAMS_PER_USER: Whole('Live streams of one user on one instance; 0: no limit.', 20),
-  LIMIT_STREAM_BYTES_PER_SECOND_USER: Whole(
-    'Bytes that one instance writes in a second for all live streams of one user; 0: no limit.',
-    12_582_912,
-  ),
+  ...limitVariables,
 });
 type Environment = Static<typeof Environment>;
 
@@ -138,21 +108,6 @@ export type Config = {
   /** The paths of two files; undefined: no TLS. */
   tls: { cert: string; key: string } | undefined;
   limits: Limits;
-};
-
-/** Bounds on what one client may take; 0 switches one off. */
-export type Limits = {
-  frameBytes: number;
-  framesPerSecond: number;
-  framesPerSecondUser: number;
-  sessionsPerUser: number;
-  connectionsPerIp: number;
-  handshakesPerMinuteIp: number;
-  refusalsPerSecondIp: number;
-  roomsPerSession: number;
-  queriesPerMinute: number;
-  streamsPerUser: number;
-  streamBytesPerSecondUser: number;
 };
 
 const validator = Compile(Environment);
@@ -222,7 +177,8 @@ export function readConfig(environment: Record<string, string | undefined>): Con
     throw new SetupError(`${name} is not valid. ${description}${allowed}`);
   }
   const env: Environment = given;
-  const host = env.HOST ?? '';
+  // Fastify would listen to both addresses that the name has, with a second server that knows none of our limits.
+  const host = env.HOST === 'localhost' ? '127.0.0.1' : (env.HOST ?? '');
   const hasKey = [env.JWT_SECRET, env.JWT_PUBLIC_KEY, env.JWKS_URL].some((key) => key !== undefined);
   if (!hasKey && !isLoopback(host)) {
     throw new SetupError(
@@ -254,19 +210,7 @@ export function readConfig(environment: Record<string, string | undefined>): Con
     allowedOrigins: env.ALLOWED_ORIGINS?.split(',').map((origin) => checkOrigin(origin.trim())),
     trustProxy: env.TRUST_PROXY?.split(',').map((proxy) => checkNetwork(proxy.trim())),
     tls: tlsOf(env),
-    limits: Object.freeze({
-      frameBytes: Number(env.LIMIT_FRAME_BYTES),
-      framesPerSecond: Number(env.LIMIT_FRAMES_PER_SECOND),
-      framesPerSecondUser: Number(env.LIMIT_FRAMES_PER_SECOND_USER),
-      sessionsPerUser: Number(env.LIMIT_SESSIONS_PER_USER),
-      connectionsPerIp: Number(env.LIMIT_CONNECTIONS_PER_IP),
-      handshakesPerMinuteIp: Number(env.LIMIT_HANDSHAKES_PER_MINUTE_IP),
-      refusalsPerSecondIp: Number(env.LIMIT_REFUSALS_PER_SECOND_IP),
-      roomsPerSession: Number(env.LIMIT_ROOMS_PER_SESSION),
-      queriesPerMinute: Number(env.LIMIT_QUERIES_PER_MINUTE),
-      streamsPerUser: Number(env.LIMIT_STREAMS_PER_USER),
-      streamBytesPerSecondUser: Number(env.LIMIT_STREAM_BYTES_PER_SECOND_USER),
-    }),
+    limits: readLimits(env),
   });
 }
 

@@ -103,6 +103,9 @@ test('a configuration that cannot be meant stops the start with one line that na
     [{ PORT: '70000' }, 'PORT'],
     [{ LOG_LEVEL: 'loud' }, 'LOG_LEVEL'],
     [{ LIMIT_FRAME_BYTES: '-1' }, 'LIMIT_FRAME_BYTES'],
+    [{ LIMIT_HANDSHAKE_SECONDS: '0' }, 'LIMIT_HANDSHAKE_SECONDS'],
+    [{ LIMIT_READ_SECONDS: '0' }, 'LIMIT_READ_SECONDS'],
+    [{ LIMIT_READ_SECONDS: '1000' }, 'LIMIT_READ_SECONDS'],
     [{ HOST: '0.0.0.0' }, 'JWT_SECRET'],
     [{ JWT_SECRET: 'short' }, 'JWT_SECRET'],
     [{ DATABASE_URL: 'mysql://x' }, 'DATABASE_URL'],
@@ -129,6 +132,20 @@ test('plain HTTP beyond loopback is warned of, unless a proxy is named that ends
     await server.exited;
     t.equal(warning.test(server.output()), isWarned, JSON.stringify(more));
   }
+});
+
+test('HOST=localhost is 127.0.0.1, and no other address is listened to', async (t) => {
+  const { url, output } = await startServer(t, {
+    env: { HOST: 'localhost', DATABASE_URL: await createDatabase(t) },
+  });
+  const { port } = new URL(url);
+  t.equal(url, `http://127.0.0.1:${port}`);
+  t.equal((await fetch(`${url}/health/live`)).status, 200);
+  // ECONNREFUSED, or EADDRNOTAVAIL where this machine has no such address.
+  await t.rejects(fetch(`http://[::1]:${port}/health/live`), {
+    cause: { code: /^E(CONNREFUSED|ADDRNOTAVAIL)$/ },
+  });
+  t.notMatch(output(), '::1');
 });
 
 test('a file .env is read when there is one, and what the environment holds wins', async (t) => {

@@ -67,6 +67,8 @@ export class Connection {
   #slowSince: number | undefined;
   /** Whether the peer gave a sign of life since the last ping. */
   #alive = true;
+  /** When its last frame came, by the monotonic clock; at first, when it was opened. */
+  #heardAt = performance.now();
   /** Frames that this turn of the event loop sends, and their bytes; empty when it is over. */
   #gathered: Buffer[] = [];
   #gatheredBytes = 0;
@@ -203,6 +205,14 @@ export class Connection {
     }
   }
 
+  /** Closes the connection if no frame has come since a time of the monotonic clock. */
+  checkIdle(since: number): void {
+    // While it is not read, nobody knows what has come.
+    if (this.#heardAt < since && this.#endCode === undefined && !this.#socket.isPaused) {
+      this.close(1008, 'idle for too long');
+    }
+  }
+
   /** Pings the peer; cuts the connection when the last ping was not answered. */
   ping(): void {
     // While it is not read, no pong can be seen.
@@ -218,6 +228,7 @@ export class Connection {
 
   #receive(data: Buffer, isBinary: boolean): void {
     this.#alive = true;
+    this.#heardAt = performance.now();
     this.#traffic.framesReceived += 1;
     // ws goes on reading until the peer has answered the close.
     if (this.#endCode !== undefined) return;

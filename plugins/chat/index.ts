@@ -4,6 +4,7 @@ import fp from 'fastify-plugin';
 import Type from 'typebox';
 import { CodedError } from '../../src/core/errors.ts';
 import { isName, isStorable } from '../../src/core/text.ts';
+import type { Limits } from '../../src/limits.ts';
 import { addressOf } from '../addresses.ts';
 import type { Principal } from '../auth/index.ts';
 import { problems, sendProblem } from '../errors.ts';
@@ -14,12 +15,14 @@ import { replayer } from './replay.ts';
 import { Session, type SessionContext } from './session.ts';
 import { Sessions } from './sessions.ts';
 
-export type ChatOptions = { limits: { framesPerSecond: number; roomsPerSession: number } };
+export type ChatOptions = {
+  limits: Pick<Limits, 'framesPerSecond' | 'roomsPerSession' | 'idleSeconds'>;
+};
 
 const DEFAULT_ROOM = 'lobby';
 const PING_MS = 30_000;
-/** How often it is looked whose token has expired: one timer for all, for there may be ten thousands of them. */
-const EXPIRY_MS = 1_000;
+/** How often it is looked whose token has expired, and who is idle: one timer for all, for there may be ten thousands of them. */
+const CHECK_MS = 1_000;
 const MAX_USER_AGENT = 256;
 /** How long the end of the server waits for commands under way, and then for the ends to be recorded. */
 const DRAIN_MS = 2_000;
@@ -202,15 +205,19 @@ export default fp(
     const pings = setInterval(() => {
       for (const session of sessions) session.ping();
     }, PING_MS);
-    const expiries = setInterval(() => {
+    const idleMs = limits.idleSeconds * 1_000;
+    const checks = setInterval(() => {
       const now = Date.now();
       for (const session of sessions) session.checkExpiry(now);
-    }, EXPIRY_MS);
+      if (idleMs === 0) return;
+      const since = performance.now() - idleMs;
+      for (const session of sessions) session.checkIdle(since);
+    }, CHECK_MS);
 
     fastify.onSocketDrain(async () => {
       draining = true;
       clearInterval(pings);
-      clearInterval(expiries);
+      clearInterval(checks);
       const open = [...sessions];
       await Promise.all(open.map((session) => session.drain(DRAIN_MS)));
       for (const session of open) session.close(1001, 'the server is shutting down');

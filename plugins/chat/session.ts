@@ -147,6 +147,11 @@ export class Session {
     this.#connection.checkExpiry(now);
   }
 
+  /** Closes the connection if nothing was said since a time of the monotonic clock, and no answer is awaited. */
+  checkIdle(since: number): void {
+    if (this.#state === 'open' && this.#isAtRest()) this.#connection.checkIdle(since);
+  }
+
   /** Pings the peer; cuts the connection when the last ping was not answered. */
   ping(): void {
     this.#connection.ping();
@@ -288,6 +293,10 @@ export class Session {
 
   /** Resolves when everything that was received is answered. */
   #idle(): Promise<void> {
-    return this.#changes.until(() => this.#inbox.isDone && this.membership.isIdle);
+    return this.#changes.until(() => this.#isAtRest());
+  }
+
+  #isAtRest(): boolean {
+    return this.#inbox.isDone && this.membership.isIdle;
   }
 }

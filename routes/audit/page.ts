@@ -44,7 +44,7 @@ export async function readPage(
 
   const range = rangeOf(order, state, cursor);
   // The page and the count are one read.
-  const deadline = new Deadline();
+  const deadline = Deadline.of(database.read);
   const page = await read(listEvents(database.read, filter, range, order, limit, deadline));
   const count =
     total === 'exact'

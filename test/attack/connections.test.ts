@@ -55,7 +55,7 @@ test('T-WS-8 and T-WS-9: who says nothing, or a byte a second, is cut in time, a
   );
   await Promise.all(clients.map((client) => client.end()));
   const seconds = (performance.now() - startedAt) / 1_000;
-  // 10 s for the headers, looked at every 5 s.
+  // 10 s for the headers, looked at every second.
   t.ok(seconds < 20, `all were cut after ${Math.round(seconds)} s`);
   const statuses = clients.map((client) => client.unread.toString('latin1').split(' ')[1]);
   t.ok(
