@@ -129,7 +129,9 @@ test('who waits for an answer is not idle, however long it takes', async (t) => 
   const { databaseUrl } = await build(t);
   const between = await proxy(t, databaseUrl);
   const server = await build(t, { DATABASE_URL: between.url, LIMIT_IDLE_SECONDS: '1' });
-  const [alice, idle] = [await connect(t, server, 'alice'), await connect(t, server, 'idle')];
+  const idle = await connect(t, server, 'idle');
+  await idle.next('welcome');
+  const alice = await connect(t, server, 'alice');
   await alice.next('welcome');
   between.setMode('hold');
   alice.send({ type: 'message', text: 'a message', ref: 'one' });
