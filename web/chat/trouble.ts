@@ -18,7 +18,7 @@ const closings: Record<number, Omit<Trouble, 'closeCode'>> = {
   1002: { what: 'The server saw a breach of the WebSocket protocol.', cure: 'ask' },
   1003: { what: 'The server was sent a binary frame, which it does not take.', cure: 'ask' },
   1007: { what: 'The server was sent text that is not UTF-8.', cure: 'ask' },
-  1008: { what: 'The server’s policy does not allow what was sent, or how.', cure: 'ask' },
+  1008: { what: 'Nothing was said for too long, or in too many pieces.', cure: 'ask' },
   1009: { what: 'What was sent last is longer than this server takes.', cure: 'wait' },
   1011: { what: 'Something went wrong in the server.', cure: 'wait' },
   1013: {
