@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import pg from 'pg';
-import { Environment } from '../src/config.ts';
+import { limitVariables } from '../src/limits.ts';
 import type { Target } from './load/orders.ts';
 import type { BenchPostgres } from './postgres.ts';
 import { ROOT, type RunningServer, type ServerCommand, startServer } from './processes.ts';
@@ -69,11 +69,11 @@ async function createSeedTable(url: string): Promise<void> {
   }
 }
 
-/** All of them: the load comes from one address, and is there to be as heavy as it can. */
+/** All that can be switched off: the load comes from one address, and is there to be as heavy as it can. */
 export const limitsOff = Object.fromEntries(
-  Object.keys(Environment.properties)
-    .filter((name) => name.startsWith('LIMIT_'))
-    .map((name) => [name, '0']),
+  Object.entries(limitVariables)
+    .filter(([, schema]) => new RegExp((schema as { pattern?: string }).pattern ?? '').test('0'))
+    .map(([name]) => [name, '0']),
 );
 
 /**

@@ -137,7 +137,7 @@ test('a tiny run measures everything, says so, and leaves nothing behind', {
   t.equal(results.stopped, null);
   t.match(results.postgres.settings, { fsync: 'on', synchronous_commit: 'on', max_connections: '100' });
   t.match(results.machine.node, /^v24/);
-  t.equal(results.verdicts.length, 20);
+  t.equal(results.verdicts.length, 21);
   const judged = results.verdicts.map(({ measured }) => measured !== null);
   t.same(
     [0, 1, 3, 6].map((row) => judged[row]),

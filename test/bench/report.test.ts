@@ -120,6 +120,7 @@ test('what was measured is held against the bounds', async (t) => {
         { kind: 'streams', ratio: { median: 0.5, min: 0.4, max: 1 } },
         { kind: 'limited', ratio: { median: 0.85, min: 0.8, max: 0.9 } },
         { kind: 'denied', ratio: { median: 0.7, min: 0.6, max: 0.8 } },
+        { kind: 'hasty', ratio: { median: 0.86, min: 0.8, max: 0.9 } },
       ],
     },
     idle: {
@@ -157,6 +158,7 @@ test('what was measured is held against the bounds', async (t) => {
       0.5,
       0.85,
       0.7,
+      0.86,
     ],
   );
   const standings = verdictTable(verdicts)
@@ -167,13 +169,13 @@ test('what was measured is held against the bounds', async (t) => {
     ...['met', 'met', 'NOT MET', 'met', 'NOT MET', 'aim reached', 'aim reached'],
     ...['met', 'NOT MET', 'met'],
     ...['aim reached', 'NOT MET', 'met', 'met', 'met', 'met', 'aim reached', 'NOT MET'],
-    ...['met', 'NOT MET'],
+    ...['met', 'NOT MET', 'met'],
   ]);
 });
 
 test('what was not measured is not met either', async (t) => {
   const verdicts = judge(nothing as unknown as Measured);
-  t.equal(verdicts.length, 20);
+  t.equal(verdicts.length, 21);
   t.ok(verdicts.every(({ measured }) => measured === null));
   t.notMatch(verdictTable(verdicts), /NOT MET|\bmet\b/);
 });
