@@ -51,21 +51,18 @@ export class Logs {
     progress(`made ${events.toLocaleString('en-US')} events in ${seconds.toFixed(1)} s`);
   }
 
-  /** A copy of a log; the one before is dropped. Resolves with its URL. */
+  /** A copy of a log; the one before of the same log is dropped. Resolves with its URL. */
   async copy(events: number): Promise<string> {
-    await this.drop();
+    const copy = `${COPY}_${events}`;
+    await this.#drop(copy);
     // By files: what is copied block by block would fill the WAL.
-    await this.#client.query(`create database ${COPY} template ${nameOf(events)} strategy file_copy`);
+    await this.#client.query(`create database ${copy} template ${nameOf(events)} strategy file_copy`);
     await this.#client.query('checkpoint');
-    return this.urlOf(COPY);
-  }
-
-  async drop(): Promise<void> {
-    await this.#client.query(`drop database if exists ${COPY} with (force)`);
+    return this.urlOf(copy);
   }
 
   async close(): Promise<void> {
-    await this.drop().catch(() => {});
+    await this.#dropCopies().catch(() => {});
     await this.#client.end();
     await this.#postgres.stop();
   }
@@ -74,6 +71,19 @@ export class Logs {
     const url = new URL(this.#postgres.url);
     url.pathname = `/${name}`;
     return url.href;
+  }
+
+  async #drop(name: string): Promise<void> {
+    await this.#client.query(`drop database if exists ${name} with (force)`);
+  }
+
+  /** Drops every copy, those too that a run which was killed has left. */
+  async #dropCopies(): Promise<void> {
+    const { rows } = await this.#client.query<{ name: string }>(
+      'select datname as name from pg_database where starts_with(datname, $1)',
+      [COPY],
+    );
+    for (const { name } of rows) await this.#drop(name);
   }
 
   async #exists(name: string): Promise<boolean> {

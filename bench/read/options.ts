@@ -13,8 +13,8 @@ a table. The logs are made once and kept; what is read is a copy, for every read
   --events N,...   how long the logs are (default: 100000,1000000,10000000)
   --data-dir DIR   where they are kept (default: data/bench-read)
   --only PART,...  of: ${partNames.join(', ')} (default: all)
-  --requests N     of each kind, one at a time and then four at a time (default: 100)
-  --seconds N      no more time than this for them; ten are made in any case (default: 3)
+  --requests N     of each kind: one at a time to all logs by turns, and then four at a time to each (default: 100)
+  --seconds N      no more time than this for them in each log; ten are made in any case (default: 3)
   --json FILE      writes everything measured there
   --help`;
 

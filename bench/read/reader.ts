@@ -14,6 +14,7 @@ export class Reader {
   readonly #port: number;
   readonly #token: string;
   readonly #agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  #sent = 0;
 
   private constructor(port: number, token: string) {
     this.#port = port;
@@ -24,8 +25,14 @@ export class Reader {
     return new Reader(port, await tokenFor(user, secret, 'audit:read'));
   }
 
+  /** How many requests it has sent. */
+  get sent(): number {
+    return this.#sent;
+  }
+
   /** Resolves when the answer begins. */
   send(path: string): Promise<IncomingMessage> {
+    this.#sent += 1;
     return new Promise((resolve, reject) => {
       const sent = request({
         host: '127.0.0.1',

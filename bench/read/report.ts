@@ -136,7 +136,7 @@ function conditions({ machine, postgres, fsync, load, options }: ReadResults): s
     `- Node ${machine.node}, fastify ${machine.fastify}, pg ${machine.pg}, Postgres ${postgres}`,
     `- fdatasync of 8 KiB: before ${disk(fsync.before)}; after ${disk(fsync.after)}`,
     `- load average: before ${load.before.toFixed(2)}, after ${load.after.toFixed(2)}`,
-    `- ${options.requests} requests of each kind, or as many as go into ${options.seconds} s; every cell is p50 / p99 in ms`,
+    `- ${options.requests} requests of each kind to each log, or as many as go into ${options.seconds} s, all logs by turns; every cell is p50 / p99 in ms`,
   ].join('\n');
 }
 

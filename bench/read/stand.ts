@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import pg from 'pg';
 import { limitsOff } from '../arms.ts';
 import { ROOT, type RunningServer, startServer } from '../processes.ts';
@@ -9,14 +9,16 @@ import type { Logs } from './logs.ts';
 import { Reader } from './reader.ts';
 
 /** At a time. */
-export const READERS = 4;
+const READERS = 4;
+
+type Readers = readonly [Reader, ...Reader[]];
 
 /** A server on a copy of a log, and administrators who read it. */
 export type Stand = {
   server: RunningServer;
   facts: LogFacts;
   /** Each under a name of their own, for one user may not have many reads at a time. */
-  readers: readonly Reader[];
+  readers: Readers;
   /** The routes that this server has. */
   routes: ReadonlySet<string>;
   stop: () => Promise<void>;
@@ -32,9 +34,16 @@ async function factsOf(url: string): Promise<LogFacts> {
   }
 }
 
-/** Copies a log, and starts a server on it. @param folder for what the server keeps beside the database */
-export async function openStand(logs: Logs, events: number, folder: string): Promise<Stand> {
+async function openReaders(port: number, secret: string): Promise<Readers> {
+  const open = (n: number): Promise<Reader> => Reader.open(port, secret, `admin-${n}`);
+  const others = Array.from({ length: READERS - 1 }, (_, n) => open(n + 2));
+  return [await open(1), ...(await Promise.all(others))];
+}
+
+/** Copies a log, and starts a server on it. @param dataDir where the server may keep what is not in the database */
+export async function openStand(logs: Logs, events: number, dataDir: string): Promise<Stand> {
   const url = await logs.copy(events);
+  const folder = resolve(dataDir, 'server', String(events));
   await mkdir(folder, { recursive: true });
   const secret = randomBytes(32).toString('hex');
   const server = await startServer({
@@ -51,18 +60,17 @@ export async function openStand(logs: Logs, events: number, folder: string): Pro
     },
     cwd: folder,
   });
-  const readers: Reader[] = [];
-  const stop = async (): Promise<void> => {
-    for (const reader of readers) reader.close();
-    await server.stop();
-  };
   try {
-    for (let n = 1; n <= READERS; n += 1) readers.push(await Reader.open(server.port, secret, `admin-${n}`));
-    const { body } = (await readers[0]?.get('/openapi.json')) ?? { body: '{}' };
+    const readers = await openReaders(server.port, secret);
+    const { body } = await readers[0].get('/openapi.json');
     const { paths = {} } = JSON.parse(body) as { paths?: Record<string, unknown> };
+    const stop = async (): Promise<void> => {
+      for (const reader of readers) reader.close();
+      await server.stop();
+    };
     return { server, facts: await factsOf(url), readers, routes: new Set(Object.keys(paths)), stop };
   } catch (error) {
-    await stop();
+    await server.stop();
     throw error;
   }
 }
