@@ -7,7 +7,6 @@ import { CodedError } from '../src/core/errors.ts';
 import { KeyedBuckets } from '../src/core/keyed-buckets.ts';
 import { OpenCounts } from '../src/core/open-counts.ts';
 import { Quota, type Standing } from '../src/core/quota.ts';
-import { Turns } from '../src/core/turns.ts';
 import type { Limits as Bounds } from '../src/limits.ts';
 import { countedNetworkOf } from './addresses.ts';
 import type { Principal } from './auth/index.ts';
@@ -19,31 +18,6 @@ const MINUTE_MS = 60_000;
 const MAX_KEYS = 10_000;
 /** What is said to who has too much open, in seconds: nobody knows when some of it will be closed. */
 const OPEN_RETRY_SECONDS = 5;
-/**
- * Reads of one user that are under way: half of the connections that read, so that another one's find some free. What is
- * more waits, for a page that shows several lists asks for them at once; as long as for a connection, and then it would
- * be 503 anyway.
- */
-const READS = { most: 2, maxWaiting: 32, waitMs: 2_000 };
-/**
- * Pages that are read for exports and for streams that catch up: of all together, and of one user, whose own reads take
- * `READS.most` beside them, so that one connection is left to others. They come one after the other for minutes, and may
- * wait for each other.
- */
-const BULK = { most: 2, mostOfUser: 1, maxWaiting: 1_000, waitMs: 60_000 };
-const ALL = 'all';
-/**
- * After a read its turn rests for so many times as long as the log was being written meanwhile, at most for some
- * seconds. So where nothing is written, nobody waits, and else whoever reads without a pause does so a sixth of the time;
- * an eleventh, where pages follow each other for minutes.
- */
-const REST_TIMES = { reads: 5, bulk: 10 };
-const MOST_REST_MS = 10_000;
-/**
- * What writing an event counts as, in milliseconds: so that 5,000 a second are no pause. By their number, and not by the
- * time that they took, for that is longest where a disk is slow and nobody is in need of anything.
- */
-const EVENT_MS = 0.2;
 /** How many connections beyond its limit an address may have, and for how long, to be told so. */
 const MAX_LATE = 10;
 const LATE_MS = 2_000;
@@ -60,10 +34,6 @@ export type Limits = {
   checkSocket: (request: FastifyRequest) => void;
   /** Counts a query that is no request. @throws CodedError when a user has made as many as they may */
   takeQuery: (userId: string) => void;
-  /** Reads the log for a user, when it is their turn. @throws CodedError when it would take too long until then */
-  readInTurn: <T>(userId: string, work: () => Promise<T>) => Promise<T>;
-  /** Reads a page of many for a user, when it is its turn. @throws CodedError `overloaded` when that would take too long */
-  readBulk: <T>(userId: string, work: () => Promise<T>) => Promise<T>;
   /** Counts one connection more of a network, whether it may have it or not; until what it gives is called. */
   holdConnection: (network: string) => () => void;
   /**
@@ -118,35 +88,6 @@ export default fp(
     const connections = new OpenCounts(bounds.connectionsPerIp);
     const streams = new OpenCounts(bounds.streamsPerUser);
     const perUser = bounds.framesPerSecondUser;
-    /** How long this instance has been writing the log, in milliseconds. */
-    let writtenMs = 0;
-    fastify.audit.onCommit(({ length }) => {
-      writtenMs += length * EVENT_MS;
-    });
-    const rest = (times: number) => (): (() => number) => {
-      const begun = { at: performance.now(), writtenMs };
-      return () => {
-        const meanwhile = Math.min(writtenMs - begun.writtenMs, performance.now() - begun.at);
-        return Math.min(times * meanwhile, MOST_REST_MS);
-      };
-    };
-    const reads = new Turns({
-      ...READS,
-      rest: rest(REST_TIMES.reads),
-      refuse: () =>
-        tooMany(
-          `${READS.most} queries of yours are under way, or were so just now while much was written; wait a moment.`,
-          OPEN_RETRY_SECONDS,
-        ),
-    });
-    const refuseBulk = () => new CodedError('overloaded', 'Too many exports and streams read the log.');
-    const bulk = new Turns({ ...BULK, refuse: refuseBulk });
-    const bulkOfUser = new Turns({
-      ...BULK,
-      most: BULK.mostOfUser,
-      rest: rest(REST_TIMES.bulk),
-      refuse: refuseBulk,
-    });
     const frames = new KeyedBuckets(perUser, 2 * perUser, MAX_KEYS);
     const streamed = new KeyedBuckets(
       bounds.streamBytesPerSecondUser,
@@ -271,14 +212,6 @@ export default fp(
         const { resetSeconds } = standing;
         throw tooMany(`Too many queries; ask again in ${resetSeconds} s.`, resetSeconds);
       },
-      readInTurn: (userId, work) => reads.run(userId, work),
-      readBulk: (userId, work) =>
-        bulkOfUser.run(userId, (begin) =>
-          bulk.run(ALL, () => {
-            begin();
-            return work();
-          }),
-        ),
       holdConnection: (network) => {
         connections.add(network);
         return () => connections.remove(network);
@@ -302,5 +235,5 @@ export default fp(
       }),
     });
   },
-  { name: 'limits', dependencies: ['addresses', 'audit', 'auth', 'websocket', 'refusals'] },
+  { name: 'limits', dependencies: ['addresses', 'auth', 'websocket', 'refusals'] },
 );

@@ -12,7 +12,7 @@ import { ChatSession, SessionsQuery as Querystring, type SessionsQuery } from '.
 export default fp(
   async function sessionRoutes(instance: FastifyInstance) {
     const fastify = instance.withTypeProvider<TypeBoxTypeProvider>();
-    const { audit, auth, checkUnread, database, limits } = fastify;
+    const { audit, auth, checkUnread, database, turns } = fastify;
 
     fastify.addHook('onSend', async (_request, reply) => {
       reply.header('cache-control', 'no-store');
@@ -55,7 +55,7 @@ export default fp(
         filters: filterKey({ sessions: '', ...filter }),
       };
       const after = given === undefined ? -1 : decodeCursor(audit.cursorKey, given, expected).seq;
-      const { sessions, hasMore } = await limits.readInTurn(request.principal?.userId ?? '', () => {
+      const { sessions, hasMore } = await turns.read(request.principal?.userId ?? '', () => {
         checkUnread(request);
         return read(listSessions(database.read, filter, after, limit));
       });
@@ -70,7 +70,7 @@ export default fp(
   },
   {
     name: 'session-routes',
-    dependencies: ['auth', 'database', 'audit', 'limits', 'unread', 'validation'],
+    dependencies: ['auth', 'database', 'audit', 'limits', 'turns', 'unread', 'validation'],
     encapsulate: true,
   },
 );

@@ -21,6 +21,7 @@ import searchIndex from '../plugins/search-index.ts';
 import streams from '../plugins/streams/index.ts';
 import tail from '../plugins/tail.ts';
 import tls from '../plugins/tls.ts';
+import turns from '../plugins/turns.ts';
 import unread from '../plugins/unread.ts';
 import validation from '../plugins/validation.ts';
 import websocket from '../plugins/websocket.ts';
@@ -168,6 +169,7 @@ async function registerAll(
   });
   await app.register(refusals);
   await app.register(limits, { limits: config.limits });
+  await app.register(turns);
   await app.register(pace, { perSecond: config.limits.refusalsPerSecondIp });
   await app.register(chat, { limits: config.limits });
   await app.register(searchIndex);

@@ -21,6 +21,7 @@ const OURS = [
   'websocket',
   'refusals',
   'limits',
+  'turns',
   'pace',
   'chat',
   'search-index',

@@ -233,7 +233,7 @@ export default fp(
   },
   {
     name: 'chat',
-    dependencies: ['auth', 'database', 'audit', 'tail', 'websocket', 'refusals', 'limits'],
+    dependencies: ['auth', 'database', 'audit', 'tail', 'websocket', 'refusals', 'limits', 'turns'],
     encapsulate: true,
   },
 );

@@ -8,6 +8,7 @@ import { Turns } from '../../src/core/turns.ts';
 import type { Audit } from '../audit/index.ts';
 import type { DatabaseHandle } from '../database.ts';
 import type { Limits } from '../limits.ts';
+import type { ReadTurns } from '../turns.ts';
 import type { Connection } from './connection.ts';
 
 const MIB = 1024 * 1024;
@@ -50,12 +51,13 @@ export type Replay = (member: Member, connection: Connection, asked: Asked) => P
 export type ReplayOptions = {
   audit: Pick<Audit, 'record'>;
   database: Pick<DatabaseHandle, 'read'>;
-  limits: Pick<Limits, 'takeQuery' | 'readInTurn'>;
+  limits: Pick<Limits, 'takeQuery'>;
+  turns: Pick<ReadTurns, 'read'>;
 };
 
 /** Makes the function that replays, for all sessions of a server. */
-export function replayer({ audit, database, limits }: ReplayOptions): Replay {
-  const turns = new Turns({
+export function replayer({ audit, database, limits, turns }: ReplayOptions): Replay {
+  const replays = new Turns({
     ...TURN,
     refuse: () => new CodedError('rate_limited', 'Another session of yours is catching up; ask again soon.'),
   });
@@ -75,7 +77,7 @@ export function replayer({ audit, database, limits }: ReplayOptions): Replay {
     asked: Asked,
   ): Promise<Replayed | undefined> {
     const { room, since, until } = asked;
-    const { epoch, firstSeq, page } = await limits.readInTurn(userId, () => find(asked));
+    const { epoch, firstSeq, page } = await turns.read(userId, () => find(asked));
     if (page === undefined) {
       connection.send(frameBytes({ type: 'reset', room, epoch, first_seq: firstSeq, seq: until }));
       return undefined;
@@ -104,7 +106,7 @@ export function replayer({ audit, database, limits }: ReplayOptions): Replay {
     try {
       // Counted before it waits: who is refused for asking too often must not hold up their own others.
       limits.takeQuery(member.userId);
-      return await turns.run(member.userId, async () =>
+      return await replays.run(member.userId, async () =>
         connection.isOpen ? send(member, connection, asked) : nothing,
       );
     } catch (error) {

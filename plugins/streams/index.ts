@@ -77,7 +77,7 @@ function courseOf(state: LogState, { filter, after }: StreamRequest): Course {
 /** The live streams of the log: one subscription to the tail for all, and an end for each when its time has come. */
 export default fp(
   async function streams(fastify: FastifyInstance) {
-    const { audit, auth, database, limits, moderation, tail } = fastify;
+    const { audit, auth, database, limits, moderation, tail, turns } = fastify;
     const entries = new Set<Entry>();
     /** What has to be over before the server may stop: openings, and the records of ends. */
     const unfinished = new Set<Promise<void>>();
@@ -117,7 +117,7 @@ export default fp(
         matcher: compileFilter(asked.filter),
         feed,
         readPage: (range, epoch) =>
-          limits.readBulk(principal.userId, async () => {
+          turns.readBulk(principal.userId, async () => {
             // Who has gone while they waited is not read for.
             if (reader.isOver) return NOTHING;
             const page = await read(listEvents(database.read, asked.filter, range, 'asc', PAGE));
@@ -149,7 +149,7 @@ export default fp(
       // Asked now: a connection that is closed no longer tells.
       const source = { user_id: principal.userId, ip: addressOf(request) };
       try {
-        const course = await limits.readInTurn(principal.userId, () => readCourse(asked));
+        const course = await turns.read(principal.userId, () => readCourse(asked));
         const record = recorder(source, asked, course);
         const { seq, timestamp } = await record.opened();
         track(reader.over.then((reason) => record.ended(seq, reader.rows, reason)));
@@ -264,6 +264,6 @@ export default fp(
   },
   {
     name: 'streams',
-    dependencies: ['auth', 'database', 'audit', 'tail', 'moderation', 'websocket', 'limits'],
+    dependencies: ['auth', 'database', 'audit', 'tail', 'moderation', 'websocket', 'limits', 'turns'],
   },
 );

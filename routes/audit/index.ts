@@ -28,7 +28,7 @@ const security = [{ token: [] }];
 export default fp(
   async function auditRoutes(instance: FastifyInstance) {
     const fastify = instance.withTypeProvider<TypeBoxTypeProvider>();
-    const { audit, auth, database, limits } = fastify;
+    const { audit, auth, database, turns } = fastify;
     const onRequest = auth.requireScope('audit:read');
 
     fastify.addHook('onSend', async (_request, reply) => {
@@ -102,7 +102,7 @@ export default fp(
           },
         },
       },
-      async (request) => limits.readInTurn(userOf(request), () => readStats(fastify, request)),
+      async (request) => turns.read(userOf(request), () => readStats(fastify, request)),
     );
 
     fastify.get(
@@ -174,17 +174,17 @@ export default fp(
 
     async function list(request: FastifyRequest, reply: FastifyReply) {
       const scope = { path: '/audit', binding: {}, filter: {} };
-      return limits.readInTurn(userOf(request), () => readPage(fastify, request, reply, scope));
+      return turns.read(userOf(request), () => readPage(fastify, request, reply, scope));
     }
 
     async function listOwn(request: FastifyRequest, reply: FastifyReply) {
       const userId = userOf(request);
       const scope = { path: '/audit/me', binding: { me: userId }, filter: { user_id: [userId] } };
-      return limits.readInTurn(userId, () => readPage(fastify, request, reply, scope));
+      return turns.read(userId, () => readPage(fastify, request, reply, scope));
     }
 
     async function get(request: FastifyRequest<{ Params: { seq: number } }>) {
-      return limits.readInTurn(userOf(request), () => readEvent(request, request.params.seq));
+      return turns.read(userOf(request), () => readEvent(request, request.params.seq));
     }
 
     async function readEvent(request: FastifyRequest, seq: number): Promise<AuditEvent> {
@@ -208,7 +208,7 @@ export default fp(
   },
   {
     name: 'audit-routes',
-    dependencies: ['auth', 'database', 'audit', 'refusals', 'limits', 'unread', 'validation'],
+    dependencies: ['auth', 'database', 'audit', 'refusals', 'limits', 'turns', 'unread', 'validation'],
     encapsulate: true,
   },
 );

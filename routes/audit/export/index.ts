@@ -63,7 +63,7 @@ const fileName = ({ from, to }: SeqRange, format: ExportFormat): string =>
 /** The log as a file, of any length, in constant memory. */
 export default fp(
   async function exportRoutes(fastify: FastifyInstance) {
-    const { audit, auth, database, limits, moderation } = fastify;
+    const { audit, auth, database, moderation, turns } = fastify;
     const onRequest = [auth.requireScope('audit:read'), admit];
 
     fastify.addHook('onSend', async (_request, reply) => {
@@ -161,7 +161,7 @@ export default fp(
       checkKey(entry);
       void run.ended.then(() => entries.delete(entry));
 
-      const state = await limits.readInTurn(userId, () => read(readLogState(database.read, filter)));
+      const state = await turns.read(userId, () => read(readLogState(database.read, filter)));
       checkInterval(state.from, state.to);
       const range = wholeRange(state);
 
@@ -169,7 +169,7 @@ export default fp(
       const pages = exportPages(
         {
           db: database.read,
-          inTurn: (work) => limits.readBulk(userId, work),
+          inTurn: (work) => turns.readBulk(userId, work),
           check: () => run.check(),
         },
         format,
@@ -252,7 +252,7 @@ export default fp(
   },
   {
     name: 'export-routes',
-    dependencies: ['addresses', 'auth', 'database', 'audit', 'moderation', 'limits', 'validation'],
+    dependencies: ['addresses', 'auth', 'database', 'audit', 'moderation', 'limits', 'turns', 'validation'],
     encapsulate: true,
   },
 );
