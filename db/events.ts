@@ -184,6 +184,7 @@ export async function pageRows(
  * never none while some match.
  *
  * @param deadline of the whole read, where the page is a part of it
+ * @param maxBytes what the page may weigh, as text
  * @throws CodedError `too_slow`
  */
 export async function listEvents(
@@ -193,8 +194,9 @@ export async function listEvents(
   order: Order,
   limit: number,
   deadline: Deadline = Deadline.of(db),
+  maxBytes = MAX_PAGE_BYTES,
 ): Promise<Page> {
-  const page = await pageRows(db, filter, range, order, limit, MAX_PAGE_BYTES, deadline);
+  const page = await pageRows(db, filter, range, order, limit, maxBytes, deadline);
   if (page === undefined) return { events: [], hasMore: false };
   const { rows } = await sql<EventRow & { found: string }>`
     select ${eventColumns}, found from (${page}) page order by seq ${sql.raw(order)}`.execute(db);

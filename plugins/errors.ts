@@ -7,7 +7,6 @@ import { CodedError, type ErrorCode, errorCodes } from '../src/core/errors.ts';
 import { headerValues } from '../src/core/header-values.ts';
 import type { Problem } from '../src/core/schemas.ts';
 import { securityHeaders } from '../src/core/security-headers.ts';
-import { guardMethods } from './methods.ts';
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -111,34 +110,25 @@ export type SocketError = Error & { code?: string };
 /** Who has not agreed on a key, be it for speaking plain HTTP, could not read an answer. */
 const isGone = ({ code = '' }: SocketError): boolean => code === 'ECONNRESET' || /^ERR_(SSL|TLS)_/.test(code);
 
-/**
- * Whether an error is that bytes were no HTTP request, or not in time. Browsers open connections ahead of need; one that
- * never asked for anything is refused nothing.
- */
-export const isMalformed = (error: SocketError, { bytesRead }: Socket): boolean =>
-  bytesRead > 0 && !isGone(error);
+const malformed: Record<string, ErrorCode> = {
+  HPE_HEADER_OVERFLOW: 'headers_too_large',
+  ERR_HTTP_REQUEST_TIMEOUT: 'timeout',
+};
 
 /**
- * Answers bytes that are no HTTP request, which no route or hook ever sees, with a problem all the same.
- *
- * @returns the code of what was refused; undefined when nothing was asked, or the peer is gone
+ * As what bytes are refused that are no HTTP request, or not in time; undefined when nothing was asked, or the peer is
+ * gone. Browsers open connections ahead of need; one that never asked for anything is refused nothing.
  */
-export function answerMalformed(error: SocketError, socket: Socket): ErrorCode | undefined {
-  if (isGone(error)) {
+export const codeOfMalformed = (error: SocketError, { bytesRead }: Socket): ErrorCode | undefined =>
+  bytesRead === 0 || isGone(error) ? undefined : (malformed[error.code ?? ''] ?? 'bad_request');
+
+/** Answers bytes that are no HTTP request, which no route or hook ever sees, with a problem all the same. */
+export function answerMalformed(error: SocketError, socket: Socket): void {
+  if (isGone(error) || !socket.writable) {
     socket.destroy();
-    return undefined;
+    return;
   }
-  const code =
-    error.code === 'HPE_HEADER_OVERFLOW'
-      ? 'headers_too_large'
-      : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
-        ? 'timeout'
-        : 'bad_request';
-  const refused = isMalformed(error, socket) ? code : undefined;
-  if (!socket.writable) {
-    socket.destroy();
-    return refused;
-  }
+  const code = malformed[error.code ?? ''] ?? 'bad_request';
   const { status, headers, body } = plainAnswer(
     new CodedError(code, `${errorCodes[code].title}.`),
     socket instanceof TLSSocket,
@@ -148,7 +138,6 @@ export function answerMalformed(error: SocketError, socket: Socket): ErrorCode |
   const deadline = setTimeout(() => socket.destroy(), LINGER_MS).unref();
   socket.once('close', () => clearTimeout(deadline));
   socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.join('')}\r\n${body}`);
-  return refused;
 }
 
 /** The closest of the known names, if one is close: at most two letters are wrong, and a third of them. */
@@ -252,7 +241,6 @@ export default fp(
     fastify.addHook('preClose', async () => {
       closing = true;
     });
-    guardMethods(fastify.server);
     // Node would answer this with a bare 417. RFC 9110 10.1.1: what is not understood may be passed over.
     fastify.server.on('checkExpectation', (request, response) => {
       fastify.server.emit('request', request, response);

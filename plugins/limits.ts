@@ -48,6 +48,8 @@ export type Limits = {
 
 /** How much may be written for some, together. */
 export type Budget = {
+  /** Whose it is. */
+  owner: string;
   /** Whether any of it is left. */
   isLeft: () => boolean;
   spend: (bytes: number) => void;
@@ -228,6 +230,7 @@ export default fp(
         raw.once('close', () => streams.remove(userId));
       },
       streamBudget: (userId) => ({
+        owner: userId,
         isLeft: () => streamed.hasAny(userId, performance.now()),
         spend: (bytes) => {
           streamed.borrow(userId, performance.now(), bytes);

@@ -140,7 +140,9 @@ export default fp(
 
     fastify.decorate('noteUnread', (code, request) => {
       const { address, nearest } = clientOfRaw(request, fastify);
-      noteHttp(code, { user_id: null, ip: address }, ANYWHERE, networkOf(nearest));
+      const source = { user_id: null, ip: address };
+      if (isHandshake(request)) noteSocket('CONNECTION_REFUSED', code, source, networkOf(nearest));
+      else noteHttp(code, source, ANYWHERE, networkOf(nearest));
     });
 
     function noteRefusal(request: FastifyRequest, reply: FastifyReply): void {

@@ -44,6 +44,8 @@ declare module 'fastify' {
     socketStats: () => SocketStats;
     /** Registers what has to happen to open sockets when the server stops. */
     onSocketDrain: (drain: Drain) => void;
+    /** Lets a handshake take longer than others, for its answer has to wait. */
+    keepHandshake: (socket: Socket) => void;
   }
   interface FastifyContextConfig {
     /** Whether a WebSocket may be opened here. */
@@ -69,6 +71,8 @@ export default fp(
       deadlines.delete(stream);
       if (deadlines.size === 0) noneWaits?.resolve();
     };
+    // It stays under way, so that the end of the server waits for its answer.
+    fastify.decorate('keepHandshake', (socket) => clearTimeout(deadlines.get(socket)));
     /** Resolved when no handshake is under way, once the server is stopping. */
     let noneWaits: PromiseWithResolvers<void> | undefined;
     /** Handshakes under way are answered, but not waited for any longer than this. */

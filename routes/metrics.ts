@@ -2,7 +2,7 @@ import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest }
 import fp from 'fastify-plugin';
 import Type from 'typebox';
 import { requireLoopbackName } from '../plugins/auth/origins.ts';
-import errors, { answerMalformed, problems } from '../plugins/errors.ts';
+import errors, { answerMalformed, codeOfMalformed, problems } from '../plugins/errors.ts';
 import headers from '../plugins/headers.ts';
 import { isLoopback } from '../src/config.ts';
 import { canonicalAddress } from '../src/core/address.ts';
@@ -80,7 +80,10 @@ export default fp(
       return503OnClosing: false,
       requestTimeout: 15_000,
       forceCloseConnections: true,
-      clientErrorHandler: (error, socket) => fastify.noteMalformed(answerMalformed(error, socket), socket),
+      clientErrorHandler: (error, socket) => {
+        fastify.noteMalformed(codeOfMalformed(error, socket), socket);
+        answerMalformed(error, socket);
+      },
       http: { requireHostHeader: false },
     });
     await server.register(headers, {});

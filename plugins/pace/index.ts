@@ -1,4 +1,4 @@
-import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
+import { type IncomingMessage, METHODS, type RequestListener, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
@@ -7,7 +7,7 @@ import { canonicalAddress, networkOf } from '../../src/core/address.ts';
 import { CodedError } from '../../src/core/errors.ts';
 import { Pace } from '../../src/core/pace.ts';
 import { clientOfRaw, countedNetworkOf } from '../addresses.ts';
-import { answerMalformed, isMalformed, plainAnswer, type SocketError, sendProblem } from '../errors.ts';
+import { answerMalformed, codeOfMalformed, plainAnswer, type SocketError, sendProblem } from '../errors.ts';
 import { OneByOne } from './one-by-one.ts';
 
 export type PaceOptions = {
@@ -24,6 +24,12 @@ const RETRY_SECONDS = 5;
 
 const networkOfSocket = ({ remoteAddress }: Socket): string =>
   networkOf(canonicalAddress(remoteAddress ?? '') ?? '');
+
+const tooMuchRefused = (): CodedError =>
+  new CodedError('rate_limited', 'Too much is refused to this address.', { retryAfter: RETRY_SECONDS });
+/** Node's parser knows methods of RTSP as well, and tunnels. */
+const noMethod = (): CodedError =>
+  new CodedError('bad_request', 'There is nothing to be done by this method.');
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -52,22 +58,26 @@ export default fp(
     });
 
     const isFull = (request: IncomingMessage): boolean =>
-      pace.waiting > 0 && pace.isFull(networkOf(clientOfRaw(request, fastify).nearest));
+      pace.isFull(networkOf(clientOfRaw(request, fastify).nearest));
 
-    function refuseUnread(request: IncomingMessage, response: ServerResponse): void {
-      const error = new CodedError('rate_limited', 'Too much is refused to this address.', {
-        retryAfter: RETRY_SECONDS,
-      });
+    /** Refuses a request that Fastify is not shown, as the last one of its connection. */
+    function refuseUnread(error: CodedError, request: IncomingMessage, response: ServerResponse): void {
       const { status, headers, body } = plainAnswer(error, request.socket instanceof TLSSocket);
-      response.writeHead(status, headers).end(body);
+      requests.end(request.socket);
+      // Answered at once, for it costs little; but the next one waits for it.
+      void turnOf(networkOf(clientOfRaw(request, fastify).nearest), request.socket);
       fastify.noteUnread(error.code, request);
+      response.writeHead(status, headers).end(body);
     }
 
-    // Fastify's own listener is the only one, and what it begins for each request costs as much as a refusal.
-    const handlers = server.listeners('request') as RequestListener[];
+    const begin = server.listeners('request') as RequestListener[];
     const requests = new OneByOne({
+      // Before Fastify, which begins for each request what costs as much as a refusal.
       handle: (request, response) => {
-        for (const handle of handlers) handle.call(server, request, response);
+        if (isFull(request)) refuseUnread(tooMuchRefused(), request, response);
+        // Fastify's router takes RTSP's for a fault of its own: it runs no hook then, and logs all its routes.
+        else if (!METHODS.includes(request.method ?? '')) refuseUnread(noMethod(), request, response);
+        else for (const listener of begin) listener.call(server, request, response);
       },
       cut: (socket) => {
         // Counted like a refusal that is answered, for it costs more. Its connection counts as open for as long.
@@ -76,10 +86,11 @@ export default fp(
         socket.destroy();
       },
     });
-    server.removeAllListeners('request').on('request', (request, response) => {
-      if (isFull(request)) refuseUnread(request, response);
-      else requests.receive(request, response);
-    });
+    server
+      .removeAllListeners('request')
+      .on('request', (request, response) => requests.receive(request, response))
+      // A tunnel, which Node would cut without a word.
+      .on('connect', ({ socket }: IncomingMessage) => fastify.refuseMalformed(noMethod(), socket));
 
     function turnOf(network: string, socket: Socket): Promise<void> | undefined {
       const turn = pace.turn(network, performance.now());
@@ -91,7 +102,10 @@ export default fp(
     /** Lets a refused request wait for its turn, as the last one of its connection; undefined: it need not. */
     function turnOfReply(request: FastifyRequest, reply: FastifyReply): Promise<void> | undefined {
       const turn = turnOf(countedNetworkOf(request), request.raw.socket);
-      if (turn !== undefined && !reply.hasHeader('connection')) reply.header('connection', 'close');
+      if (turn === undefined) return undefined;
+      if (!reply.hasHeader('connection')) reply.header('connection', 'close');
+      // Its turn comes in the end; the deadline of handshakes would come before.
+      fastify.keepHandshake(request.raw.socket);
       return turn;
     }
 
@@ -109,12 +123,18 @@ export default fp(
     fastify.decorate('refuseMalformed', (error, socket) => {
       // The rest of a connection whose last answer waits.
       if (requests.hasEnded(socket)) return;
-      const answer = (): void => fastify.noteMalformed(answerMalformed(error, socket), socket);
-      const turn = isMalformed(error, socket) ? turnOf(networkOfSocket(socket), socket) : undefined;
-      if (turn === undefined) answer();
-      else void turn.then(answer);
+      const code = codeOfMalformed(error, socket);
+      fastify.noteMalformed(code, socket);
+      // What was said now would be taken for the answer to the request before.
+      if (requests.endAfterAnswer(socket)) return;
+      const turn = code === undefined ? undefined : turnOf(networkOfSocket(socket), socket);
+      if (turn === undefined) answerMalformed(error, socket);
+      else void turn.then(() => answerMalformed(error, socket));
     });
-    fastify.decorate('mayUpgrade', (request) => !requests.isBusy(request.socket) && !isFull(request));
+    fastify.decorate(
+      'mayUpgrade',
+      (request) => !requests.isBusy(request.socket) && !requests.hasEnded(request.socket) && !isFull(request),
+    );
 
     // Together with the sessions, before handshakes under way are given up.
     fastify.onSocketDrain(async () => pace.end());

@@ -5,7 +5,10 @@ import type { Socket } from 'node:net';
 const MOST_BEHIND = 16;
 
 /** A request and what answers it. */
-type Exchange = [request: IncomingMessage, response: ServerResponse];
+type Exchange = { request: IncomingMessage; response: ServerResponse };
+
+/** A request that is being answered, and what stands behind it. */
+type Line = { current: Exchange; behind: Exchange[] };
 
 export type OneByOneOptions = {
   /** Begins to answer a request. */
@@ -20,8 +23,8 @@ export type OneByOneOptions = {
  */
 export class OneByOne {
   readonly #options: OneByOneOptions;
-  /** What stands behind the request that is being answered; of connections where one is, or none will be any more. */
-  readonly #behind = new WeakMap<Socket, Exchange[]>();
+  /** Of connections where a request is being answered. */
+  readonly #lines = new WeakMap<Socket, Line>();
   /** Of these no more is handed on. */
   readonly #ended = new WeakSet<Socket>();
 
@@ -29,9 +32,9 @@ export class OneByOne {
     this.#options = options;
   }
 
-  /** Whether a connection has a request that is being answered, or none will be any more. */
+  /** Whether a connection has a request that is being answered. */
   isBusy(socket: Socket): boolean {
-    return this.#behind.has(socket);
+    return this.#lines.has(socket);
   }
 
   /** Whether no more is handed on of a connection. */
@@ -42,11 +45,10 @@ export class OneByOne {
   /** Takes a request from Node. */
   receive(request: IncomingMessage, response: ServerResponse): void {
     const { socket } = request;
-    const behind = this.#behind.get(socket);
-    if (behind === undefined) {
-      this.#behind.set(socket, []);
-      this.#begin(request, response);
-    } else if (behind.length < MOST_BEHIND) behind.push([request, response]);
+    const exchange = { request, response };
+    const line = this.#lines.get(socket);
+    if (line === undefined) this.#begin({ current: exchange, behind: [] });
+    else if (line.behind.length < MOST_BEHIND) line.behind.push(exchange);
     // What stood in the same packet comes after all.
     else if (!socket.destroyed) this.#options.cut(socket);
   }
@@ -57,18 +59,42 @@ export class OneByOne {
    */
   end(socket: Socket): void {
     this.#ended.add(socket);
-    socket.pause();
+    // Not before the packet is parsed: after each request Node makes its connection go on.
+    queueMicrotask(() => socket.pause());
   }
 
-  #begin(request: IncomingMessage, response: ServerResponse): void {
-    response.once('close', () => this.#next(request.socket));
+  /**
+   * Ends a connection with the answer that is under way, or within it if part of that has left; false where none is.
+   */
+  endAfterAnswer(socket: Socket): boolean {
+    const line = this.#lines.get(socket);
+    if (line === undefined) return false;
+    const { response } = line.current;
+    if (response.headersSent) socket.destroy();
+    else {
+      response.setHeader('connection', 'close');
+      this.end(socket);
+    }
+    return true;
+  }
+
+  #begin(line: Line): void {
+    const { request, response } = line.current;
+    this.#lines.set(request.socket, line);
+    response.once('close', () => this.#next(request.socket, line.behind));
     this.#options.handle(request, response);
   }
 
-  #next(socket: Socket): void {
-    if (socket.destroyed || this.#ended.has(socket)) return;
-    const following = this.#behind.get(socket)?.shift();
-    if (following === undefined) this.#behind.delete(socket);
-    else this.#begin(...following);
+  #next(socket: Socket, behind: Exchange[]): void {
+    // One that is closed after its last answer still counts as busy.
+    if (!socket.writable || this.#ended.has(socket)) return;
+    const following = behind.shift();
+    if (following === undefined) {
+      this.#lines.delete(socket);
+      return;
+    }
+    // What the answer before has set; Node does so only for a connection that was idle.
+    socket.setTimeout(0);
+    this.#begin({ current: following, behind });
   }
 }

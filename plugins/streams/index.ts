@@ -20,7 +20,9 @@ import { Joiner, Rounds } from './rounds.ts';
 const HEARTBEAT_MS = 15_000;
 /** How often it is looked whose token has expired. */
 const EXPIRY_MS = 1_000;
+/** A page waits in memory while its reader is slow: as many events, and so many bytes of text, which are six times as many as JSON. */
 const PAGE = 500;
+const PAGE_BYTES = 256 * 1024;
 const NOTHING: BlockPage = { shown: [], hasMore: true };
 /** How long the end of the server waits for the ends of streams to be recorded. */
 const DRAIN_MS = 2_000;
@@ -120,7 +122,9 @@ export default fp(
           turns.readBulk(principal.userId, async () => {
             // Who has gone while they waited is not read for.
             if (reader.isOver) return NOTHING;
-            const page = await read(listEvents(database.read, asked.filter, range, 'asc', PAGE));
+            const page = await read(
+              listEvents(database.read, asked.filter, range, 'asc', PAGE, undefined, PAGE_BYTES),
+            );
             // Within its turn, for this takes as long again.
             const shown = page.events.map((event) => ({ event, block: auditBlock(epoch, event) }));
             return { shown, hasMore: page.hasMore };

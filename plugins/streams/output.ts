@@ -98,7 +98,7 @@ export class Output implements Writer {
   /** Ends the response, and in the end the connection, whether the reader takes it or not. */
   end(): void {
     if (this.#over) return;
-    this.flush();
+    this.budget.spend(this.flush());
     this.#over = true;
     this.#rounds.remove(this);
     this.#makeRoom();

@@ -10,50 +10,71 @@ export type Writer = {
 /** How long the next round waits for each that wrote in this one, and at most. */
 const MS_FOR_EACH = 0.5;
 const MOST_MS = 20;
-/** How often it is looked whether those that have used up their budget have some again. */
-const BROKE_MS = 20;
 
 /**
  * When those who have something to write do: all together, at once where few have written lately, else a moment later. A
  * write costs as much as some thousand bytes, whatever it holds, so that the more there are, the more gathers for
- * each. Whoever has no budget left waits for another round.
+ * each. Whoever has no budget left waits for another round, and nobody waits for them.
  */
 export class Rounds {
-  /** In the order in which they came, so that each who shares a budget has its turn. */
-  readonly #waiting = new Set<Writer>();
+  /** Those who write in the next round. */
+  readonly #next = new Set<Writer>();
+  /** Those without budget, by whose it is, in the order in which they came. */
+  readonly #broke = new Map<string, Set<Writer>>();
   #isDue = false;
+  #isRetryDue = false;
   /** No round begins before. */
   #notBefore = 0;
 
   /** Adds a writer to the next round. */
   add(writer: Writer): void {
-    this.#waiting.add(writer);
-    this.#callIn(this.#notBefore - performance.now());
+    this.#next.add(writer);
+    if (this.#isDue) return;
+    this.#isDue = true;
+    const wait = this.#notBefore - performance.now();
+    if (wait <= 0) queueMicrotask(() => this.#begin());
+    else setTimeout(() => this.#begin(), wait);
   }
 
   remove(writer: Writer): void {
-    this.#waiting.delete(writer);
-  }
-
-  #callIn(ms: number): void {
-    if (this.#isDue) return;
-    this.#isDue = true;
-    if (ms <= 0) queueMicrotask(() => this.#begin());
-    else setTimeout(() => this.#begin(), ms);
+    this.#next.delete(writer);
+    this.#broke.get(writer.budget.owner)?.delete(writer);
   }
 
   #begin(): void {
     this.#isDue = false;
     let writes = 0;
-    for (const writer of this.#waiting) {
-      if (!writer.budget.isLeft()) continue;
-      this.#waiting.delete(writer);
-      writer.budget.spend(writer.flush());
-      writes += 1;
+    for (const writer of this.#next) {
+      const { budget } = writer;
+      const before = this.#broke.get(budget.owner);
+      if (before !== undefined) before.add(writer);
+      else if (budget.isLeft()) {
+        budget.spend(writer.flush());
+        writes += 1;
+      } else this.#broke.set(budget.owner, new Set([writer]));
     }
-    const pause = Math.min(writes * MS_FOR_EACH, MOST_MS);
-    this.#notBefore = performance.now() + pause;
-    if (this.#waiting.size > 0) this.#callIn(Math.max(pause, BROKE_MS));
+    this.#next.clear();
+    this.#notBefore = performance.now() + Math.min(writes * MS_FOR_EACH, MOST_MS);
+    this.#retryLater();
+  }
+
+  #retryLater(): void {
+    if (this.#isRetryDue || this.#broke.size === 0) return;
+    this.#isRetryDue = true;
+    setTimeout(() => this.#retry(), MOST_MS);
+  }
+
+  #retry(): void {
+    this.#isRetryDue = false;
+    for (const [owner, line] of this.#broke) {
+      for (const writer of line) {
+        if (!writer.budget.isLeft()) break;
+        line.delete(writer);
+        writer.budget.spend(writer.flush());
+      }
+      if (line.size === 0) this.#broke.delete(owner);
+    }
+    this.#retryLater();
   }
 }
 

@@ -10,7 +10,7 @@ export type PaceBounds = {
   maxKeys: number;
   /** How many acts of one key may wait. */
   maxWaiting: number;
-  /** How many of all keys; where as many do, nobody waits any more. */
+  /** How many of all keys; where as many do, nobody else waits any more, and those for whom some wait are full. */
   maxWaitingOfAll: number;
 };
 
@@ -36,7 +36,8 @@ export class Pace {
 
   /** Whether as many acts of a key wait as may. */
   isFull(key: string): boolean {
-    return this.#waiting.size > 0 && !this.#counts.hasRoom(key);
+    const most = this.#waiting.size >= this.#bounds.maxWaitingOfAll;
+    return most ? this.#counts.has(key) : !this.#counts.hasRoom(key);
   }
 
   /**

@@ -20,7 +20,7 @@ test('a burst need not wait; what is beyond does, in its order, and no other key
   t.equal(pace.waiting, 0);
 });
 
-test('so many of one key wait, and of all; beyond, nobody does', async (t) => {
+test('so many of one key wait, and of all; beyond, those who have some waiting are full', async (t) => {
   const pace = new Pace({ ...bounds, perSecond: 0.01 });
   const waiting = (key: string): number => {
     let count = 0;
@@ -32,8 +32,9 @@ test('so many of one key wait, and of all; beyond, nobody does', async (t) => {
   t.ok(pace.isFull('alice'));
   t.notOk(pace.isFull('bob'));
   t.equal(waiting('bob'), 5);
-  t.notOk(pace.isFull('bob'));
+  t.ok(pace.isFull('bob'), 'for no more may wait at all');
   t.equal(waiting('carol'), 0);
+  t.notOk(pace.isFull('carol'), 'who has done nothing is heard');
   pace.end();
 });
 

@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import { type Test, test } from 'tap';
 import { build, type TestApp } from '../support/app.ts';
 import { until } from '../support/client.ts';
@@ -117,6 +118,74 @@ test('who sends very much behind a refusal that waits is cut at once', async (t)
   await client.end();
   t.equal(client.unread.length, 0);
   t.equal(refusals(server), BURST + 2, 'that is on record as well');
+});
+
+test('what is no request, behind a refusal that waits, is not answered', async (t) => {
+  const server = await build(t, SLOW);
+  const client = open(t, server);
+  await useBurst(client, DENIED);
+  await askInVain(server, client, `${DENIED}garbage\r\n\r\n`);
+  t.equal((await client.answer()).status, 401);
+  await client.end();
+  t.equal(client.unread.length, 0);
+});
+
+test('nothing is read behind a refusal that waits, nor its end, also where no route was asked for', async (t) => {
+  const server = await build(t, SLOW);
+  await useBurst(open(t, server), DENIED);
+  for (const text of [DENIED, request('/%zz'), request('/%zz') + LIVE]) {
+    const ours = new Promise<Socket>((resolve) => server.app.server.once('connection', resolve));
+    const client = open(t, server);
+    await askInVain(server, client, text);
+    const { bytesRead } = await ours;
+    await client.write('x'.repeat(5_000));
+    client.socket.end();
+    t.ok((await client.answer()).status >= 400, 'its answer comes');
+    t.equal((await ours).bytesRead, bytesRead);
+    await client.end();
+  }
+});
+
+test('a refused handshake waits for longer than a handshake may take', async (t) => {
+  const server = await build(t, { ...SLOW, LIMIT_HANDSHAKE_SECONDS: '1' });
+  await useBurst(open(t, server), DENIED);
+  const clients = Array.from({ length: 3 }, () => open(t, server));
+  for (const client of clients) await askInVain(server, client, handshakeOf(server.url));
+  for (const client of clients) t.equal((await client.answer()).status, 401);
+});
+
+test('nothing is begun behind an answer that closes its connection', async (t) => {
+  const server = await build(t);
+  const authorization = `Bearer ${await server.token('alice', 'chat')}`;
+  const client = open(t, server);
+  await client.write(request('/ws', { authorization }) + request('/audit/me', { authorization }));
+  t.equal((await client.answer()).status, 426);
+  await client.end();
+  t.equal(client.unread.length, 0);
+  t.strictSame(await server.events('action=AUDIT_READ&user_id=alice'), []);
+});
+
+test('what is no request, behind an answer that has begun, ends the connection without another word', async (t) => {
+  const server = await build(t);
+  const authorization = `Bearer ${await server.token('auditor', 'audit:read')}`;
+  const client = open(t, server);
+  await client.write(request('/audit/stream', { authorization }));
+  t.equal((await client.answer(false)).status, 200);
+  await client.write('garbage\r\n\r\n');
+  await client.end();
+  t.notMatch(client.unread.toString(), /HTTP\/1\.1/);
+  await until('it is on record', () => refusals(server) === 1);
+});
+
+test('the deadline of a long answer is not that of the next one', async (t) => {
+  const server = await build(t);
+  const authorization = `Bearer ${await server.token('auditor', 'audit:read')}`;
+  const ours = new Promise<Socket>((resolve) => server.app.server.once('connection', resolve));
+  const client = open(t, server);
+  await client.write(request('/openapi.json') + request('/audit/stream', { authorization }));
+  t.equal((await client.answer()).status, 200);
+  t.equal((await client.answer(false)).status, 200);
+  t.equal((await ours).timeout, 0);
 });
 
 test('what comes in one piece is answered whole and in its order, one after the other', async (t) => {

@@ -18,7 +18,15 @@ async function connected(t: Test) {
   response.flushHeaders();
   const [answer] = (await once(request, 'response')) as [IncomingMessage];
   answer.pause();
-  const budget = { left: true, isLeft: () => budget.left, spend: () => {} };
+  const budget = {
+    left: true,
+    spent: 0,
+    owner: 'alice',
+    isLeft: () => budget.left,
+    spend: (bytes: number) => {
+      budget.spent += bytes;
+    },
+  };
   const output = new Output(response, {
     rounds: new Rounds(),
     joiner: new Joiner(),
@@ -50,6 +58,11 @@ test('there is room until 64 KiB have gathered, and again when they have left', 
   output.write(Buffer.alloc(KIB));
   t.equal(output.room, undefined);
   await until('so has what is little', () => taken === 65 * KIB);
+  budget.left = false;
+  output.write(Buffer.alloc(2 * KIB));
+  output.end();
+  await until('so has what came last, at the end', () => taken === 67 * KIB);
+  t.equal(budget.spent, 67 * KIB, 'all of it is counted');
 });
 
 test('there is no room while the reader does not take what has left', async (t) => {

@@ -15,7 +15,7 @@ import { pendingEvent } from '../../support/log-store.ts';
 
 const HEAD = 1_000_000;
 
-const unlimited = { isLeft: () => true, spend: () => {} };
+const unlimited = { owner: 'alice', isLeft: () => true, spend: () => {} };
 
 /** A response that goes nowhere. */
 function outputOf(t: Test) {

@@ -1,14 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { test } from 'tap';
-import { Joiner, Rounds } from '../../../plugins/streams/rounds.ts';
+import type { Budget } from '../../../plugins/limits.ts';
+import { Joiner, Rounds, type Writer } from '../../../plugins/streams/rounds.ts';
 import { until } from '../../support/client.ts';
 
-/** Notes when it is flushed, and how many bytes it spends. */
-function writerOf(
-  flushed: string[],
-  name: string,
-  budget = { isLeft: () => true, spend: (_: number) => {} },
-) {
+const unlimited: Budget = { owner: 'rich', isLeft: () => true, spend: () => {} };
+
+/** Notes when it is flushed. */
+function writerOf(flushed: string[], name: string, budget = unlimited): Writer {
   return {
     budget,
     flush: () => {
@@ -43,28 +42,36 @@ test('who writes first does so at once, and what comes next gathers', async (t) 
   t.equal(flushed.length, 81, 'at once again');
 });
 
-test('who has nothing left waits, and holds nobody up', async (t) => {
+test('who has nothing left waits, in their order, and holds nobody up', async (t) => {
   const rounds = new Rounds();
   const flushed: string[] = [];
   let left = 15;
-  const budget = {
+  const budget: Budget = {
+    owner: 'poor',
     isLeft: () => left > 0,
-    spend: (bytes: number) => {
+    spend: (bytes) => {
       left -= bytes;
     },
   };
-  for (const name of ['a', 'b', 'c']) rounds.add(writerOf(flushed, name, budget));
-  rounds.add(writerOf(flushed, 'other'));
+  const [a, b, c, other] = ['a', 'b', 'c', 'other'].map((name) =>
+    writerOf(flushed, name, name === 'other' ? unlimited : budget),
+  ) as [Writer, Writer, Writer, Writer];
+  for (const writer of [a, b, c, other]) rounds.add(writer);
   await null;
   t.strictSame(flushed, ['a', 'b', 'other'], 'the last that may leaves a debt');
-  const again = writerOf(flushed, 'a', budget);
-  rounds.add(again);
+  rounds.add(a);
+  // Longer than any pause.
   await delay(50);
-  t.equal(flushed.length, 3);
+  rounds.add(other);
+  await null;
+  t.strictSame(flushed.slice(3), ['other'], 'at once, though some wait');
   left = 5;
-  await until('one of them has its turn', () => flushed.length > 3);
-  t.strictSame(flushed.slice(3), ['c'], 'who waited longest');
-  rounds.remove(again);
+  rounds.add(b);
+  await until('one of them has its turn', () => flushed.length > 4);
+  t.strictSame(flushed.slice(4), ['c'], 'who waited longest');
+  left = 100;
+  await until('so have the others', () => flushed.length === 7);
+  t.strictSame(flushed.slice(5), ['a', 'b']);
 });
 
 test('who is gone is not written to', async (t) => {
