@@ -115,12 +115,14 @@ const malformed: Record<string, ErrorCode> = {
   ERR_HTTP_REQUEST_TIMEOUT: 'timeout',
 };
 
+const malformedCode = (error: SocketError): ErrorCode => malformed[error.code ?? ''] ?? 'bad_request';
+
 /**
  * As what bytes are refused that are no HTTP request, or not in time; undefined when nothing was asked, or the peer is
  * gone. Browsers open connections ahead of need; one that never asked for anything is refused nothing.
  */
 export const codeOfMalformed = (error: SocketError, { bytesRead }: Socket): ErrorCode | undefined =>
-  bytesRead === 0 || isGone(error) ? undefined : (malformed[error.code ?? ''] ?? 'bad_request');
+  bytesRead === 0 || isGone(error) ? undefined : malformedCode(error);
 
 /** Answers bytes that are no HTTP request, which no route or hook ever sees, with a problem all the same. */
 export function answerMalformed(error: SocketError, socket: Socket): void {
@@ -128,7 +130,7 @@ export function answerMalformed(error: SocketError, socket: Socket): void {
     socket.destroy();
     return;
   }
-  const code = malformed[error.code ?? ''] ?? 'bad_request';
+  const code = malformedCode(error);
   const { status, headers, body } = plainAnswer(
     new CodedError(code, `${errorCodes[code].title}.`),
     socket instanceof TLSSocket,

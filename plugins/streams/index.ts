@@ -20,7 +20,10 @@ import { Joiner, Rounds } from './rounds.ts';
 const HEARTBEAT_MS = 15_000;
 /** How often it is looked whose token has expired. */
 const EXPIRY_MS = 1_000;
-/** A page waits in memory while its reader is slow: as many events, and so many bytes of text, which are six times as many as JSON. */
+/**
+ * A page waits in memory while its reader is slow: so many events at most, and so many bytes of text, which JSON may make six
+ * times as many.
+ */
 const PAGE = 500;
 const PAGE_BYTES = 256 * 1024;
 const NOTHING: BlockPage = { shown: [], hasMore: true };
