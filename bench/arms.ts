@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path';
 import pg from 'pg';
 import { limitVariables } from '../src/limits.ts';
 import type { Target } from './load/orders.ts';
+import { npmStart } from './npm-start.ts';
 import type { BenchPostgres } from './postgres.ts';
 import { ROOT, type RunningServer, type ServerCommand, startServer } from './processes.ts';
 
@@ -171,9 +172,8 @@ export class Arms {
           profileDir === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${resolve(profileDir)}`];
         return {
           ...plain,
-          // As `npm start` does.
-          args: [...profile, '--max-semi-space-size=8', join(ROOT, 'src/server.ts')],
-          env: { ...limitsOff, ...env, DATABASE_URL, DATA_DIR, PORT: '0', JWT_SECRET },
+          args: [...profile, ...npmStart.args],
+          env: { ...npmStart.env, ...limitsOff, ...env, DATABASE_URL, DATA_DIR, PORT: '0', JWT_SECRET },
         };
       }
     }

@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import pg from 'pg';
 import { limitsOff } from '../arms.ts';
-import { ROOT, type RunningServer, startServer } from '../processes.ts';
+import { npmStart } from '../npm-start.ts';
+import { type RunningServer, startServer } from '../processes.ts';
 import { type LogFacts, readFacts } from './facts.ts';
 import type { Logs } from './logs.ts';
 import { Reader } from './reader.ts';
@@ -48,15 +49,14 @@ export async function openStand(logs: Logs, events: number, dataDir: string): Pr
   const secret = randomBytes(32).toString('hex');
   const server = await startServer({
     name: 'Minutebook',
-    // As `npm start` does.
-    args: ['--max-semi-space-size=8', join(ROOT, 'src/server.ts')],
+    args: npmStart.args,
     env: {
+      ...npmStart.env,
       ...limitsOff,
       DATABASE_URL: url,
       DATA_DIR: folder,
       PORT: '0',
       JWT_SECRET: secret,
-      NODE_COMPILE_CACHE: join(ROOT, 'node_modules/.cache/node'),
     },
     cwd: folder,
   });

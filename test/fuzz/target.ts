@@ -1,11 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { npmStart } from '../../bench/npm-start.ts';
 import { SECRET } from '../support/app.ts';
 import { readScrape } from '../support/exposition.ts';
 
-const ROOT = join(import.meta.dirname, '../..');
 const START_MS = 60_000;
 /**
  * Lets the server collect its garbage when it is told to, and give back what it can, so that what is left is what it
@@ -66,27 +65,23 @@ function watch(child: ChildProcess, errors: string[], onAddress: (url: string) =
 /** Starts the server on a database. @throws Error when it does not come up */
 export async function startTarget(databaseUrl: string, dataDir: string): Promise<Target> {
   const { PATH = '', HOME = '' } = process.env;
-  const child = spawn(
-    process.execPath,
-    ['--max-semi-space-size=8', '--expose-gc', '--import', COLLECTOR, join(ROOT, 'src/server.ts')],
-    {
-      env: {
-        PATH,
-        HOME,
-        PORT: '0',
-        DATA_DIR: dataDir,
-        DATABASE_URL: databaseUrl,
-        JWT_SECRET: SECRET,
-        LOG_LEVEL: 'warn',
-        // What glibc keeps of freed memory for each thread is no leak, and differs from run to run by tens of MiB.
-        MALLOC_ARENA_MAX: '1',
-        MALLOC_TRIM_THRESHOLD_: '131072',
-        ...limits,
-      },
-      cwd: dataDir,
-      stdio: ['ignore', 'pipe', 'pipe'],
+  const child = spawn(process.execPath, ['--expose-gc', '--import', COLLECTOR, ...npmStart.args], {
+    env: {
+      PATH,
+      HOME,
+      PORT: '0',
+      DATA_DIR: dataDir,
+      DATABASE_URL: databaseUrl,
+      JWT_SECRET: SECRET,
+      LOG_LEVEL: 'warn',
+      // What glibc keeps of freed memory for each thread is no leak, and differs from run to run by tens of MiB.
+      MALLOC_ARENA_MAX: '1',
+      MALLOC_TRIM_THRESHOLD_: '131072',
+      ...limits,
     },
-  );
+    cwd: dataDir,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   const errors: string[] = [];
   const exited = new Promise<number | NodeJS.Signals>((resolve) =>
     child.once('exit', (code, signal) => resolve(code ?? signal ?? 'SIGKILL')),
