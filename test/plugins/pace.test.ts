@@ -232,6 +232,26 @@ test('who does not wait for the answer holds a place until its turn, and is on r
   t.equal(await onRecord(t, server, 'ACCESS_DENIED'), BURST + 2);
 });
 
+test('who is cut for too many requests holds a place until its turn, too', async (t) => {
+  const server = await build(t, { ...SLOW, LIMIT_CONNECTIONS_PER_IP: '2' });
+  for (let n = 0; n < 2; n += 1) {
+    const client = open(t, server);
+    if (n === 0) await useBurst(client, DENIED);
+    await askInVain(server, client, LIVE.repeat(100));
+    await client.end();
+  }
+  const late = open(t, server);
+  await late.write(LIVE);
+  await late.end();
+  t.notMatch(late.unread.toString(), /^HTTP\/1.1 200/, 'there is no room');
+  await until('there is room again', () =>
+    ask(open(t, server), LIVE).then(
+      ({ status }) => status === 200,
+      () => false,
+    ),
+  );
+});
+
 test('when the server closes, all that wait are answered at once, and on record', async (t) => {
   const server = await build(t, SLOW);
   await useBurst(open(t, server), DENIED);
