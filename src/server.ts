@@ -46,11 +46,15 @@ async function main(): Promise<void> {
   console.log(`Minutebook is listening on ${address}\n${banner}`.trimEnd());
 }
 
-try {
-  await main();
-} catch (error) {
-  if (!stopping) {
+/** Runs the server, until a signal ends it. What it cannot start with, it says, and ends the process. */
+export async function serve(): Promise<void> {
+  try {
+    await main();
+  } catch (error) {
+    if (stopping) return;
     console.error(error instanceof SetupError ? error.message : error);
     process.exit(1);
   }
 }
+
+if (import.meta.main) await serve();

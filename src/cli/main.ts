@@ -35,9 +35,10 @@ Examples:
       'Runs the server, as npm start does. It is configured by the environment; see docs/configuration.md.',
     )
     .addHelpText('after', '\nExamples:\n  $ minutebook serve\n  $ PORT=8080 LOG_LEVEL=warn minutebook serve')
-    // Loaded only here: it starts as it is loaded, and takes the signals.
+    // Loaded only here, for it takes longer to load than all the others.
     .action(async () => {
-      await import('../server.ts');
+      const { serve } = await import('../server.ts');
+      await serve();
     });
   addReadCommands(program, context);
   addExportCommand(program, context);
@@ -76,4 +77,4 @@ async function main(): Promise<void> {
   }
 }
 
-await main();
+if (import.meta.main) await main();
