@@ -1,7 +1,6 @@
 import './cli/main.ts';
 import { SetupError } from './core/setup-error.ts';
 import './server.ts';
-
 import { withThrowAway } from './throw-away.ts';
 
 // Has Node compile the program when it is installed, and keep that in NODE_COMPILE_CACHE. Else its first start would: it
