@@ -39,13 +39,18 @@ function baseOf(text: string): string {
   return url.origin + url.pathname.replace(/\/+$/, '');
 }
 
-async function tokenIn(file: string): Promise<string> {
+/** The token in a text. It is not shown where it is none, for it may be most of one. */
+function tokenIn(text: string, where: string): string {
+  const token = text.trim();
+  if (/^[\w.-]+$/.test(token)) return token;
+  throw new CliError(exitCodes.usage, `${where} does not hold a token, alone on one line.`);
+}
+
+async function tokenInFile(file: string): Promise<string> {
   const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
     throw new CliError(exitCodes.usage, `The token file ${file} cannot be read (${error.code}).`, error);
   });
-  const token = text.trim();
-  if (/^[\w.-]+$/.test(token)) return token;
-  throw new CliError(exitCodes.usage, `${file} does not hold a token, alone on one line.`);
+  return tokenIn(text, file);
 }
 
 /** Finds out where to ask and as whom. @throws CliError */
@@ -58,8 +63,8 @@ export function openConnection(
   async function token(): Promise<string> {
     const { tokenFile } = options;
     // Read again each time, for somebody may renew it.
-    if (tokenFile !== undefined) return tokenIn(tokenFile);
-    if (config.token !== undefined) return config.token;
+    if (tokenFile !== undefined) return tokenInFile(tokenFile);
+    if (config.token !== undefined) return tokenIn(config.token, 'MINUTEBOOK_TOKEN');
     const { developmentDir } = config;
     const isHere = isLoopback(new URL(base).hostname.replace(/^\[|\]$/g, ''));
     const secret =

@@ -72,3 +72,13 @@ test('a token file that holds no token is refused', async (t) => {
   const ofFolder = openConnection({ tokenFile: join(folder, 'folder') }, {});
   t.match(await rejectionOf(ofFolder.token()), { exitCode: 2, message: /EISDIR/ });
 });
+
+test('what is no token is refused here, and not shown, wherever it comes from', async (t) => {
+  for (const text of ['a b', 'abc\nsecret', '“smart”', 'Bearer secret']) {
+    const { token } = openConnection({}, { MINUTEBOOK_TOKEN: text });
+    const error = await rejectionOf(token());
+    t.match(error, { exitCode: 2, message: /^MINUTEBOOK_TOKEN does not hold a token/ }, text);
+    t.notMatch(error, { message: /secret/ });
+  }
+  t.equal(await openConnection({}, { MINUTEBOOK_TOKEN: ' a.b.c\r\n' }).token(), 'a.b.c');
+});
