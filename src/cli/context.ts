@@ -5,6 +5,8 @@ export type Context = {
   environment: Record<string, string | undefined>;
   /** Aborted by Ctrl-C. */
   signal: AbortSignal;
+  /** What has to be put away before the process ends because nobody takes its output; more than once does no harm. */
+  closers: Set<() => Promise<void>>;
 };
 
 /** Reads a number of the command line: whole, and no less than asked. */

@@ -163,10 +163,18 @@ async function openDatabase({ databaseUrl, dataDir }: Config) {
     // Each check tells what it met.
     onError: () => {},
   });
-  return { db, close: () => db.destroy().then(() => embedded?.stop()) };
+  let closed: Promise<void> | undefined;
+  const close = (): Promise<void> => {
+    closed ??= db.destroy().then(() => embedded?.stop());
+    return closed;
+  };
+  return { db, close };
 }
 
-async function doctor({ all = false }: DoctorOptions, { environment, signal }: Context): Promise<void> {
+async function doctor(
+  { all = false }: DoctorOptions,
+  { environment, signal, closers }: Context,
+): Promise<void> {
   // Nothing listens here, so nothing depends on the address that the server will have.
   const config = readConfig({ ...environment, HOST: undefined });
   const isEmbedded = config.databaseUrl === undefined;
@@ -187,6 +195,7 @@ async function doctor({ all = false }: DoctorOptions, { environment, signal }: C
   if (opened === undefined) {
     return report('database', ['fail', `there is none in ${config.dataDir} yet; a first start makes it`]);
   }
+  closers.add(opened.close);
   try {
     const facts = await checkDatabase(opened.db);
     const where = isEmbedded ? `embedded in ${config.dataDir}` : 'at DATABASE_URL';

@@ -63,13 +63,14 @@ function fail(error: unknown, signal: AbortSignal): number {
 
 async function main(): Promise<void> {
   const interrupt = new AbortController();
+  const closers = new Set<() => Promise<void>>();
   // The server takes the signals itself.
   if (process.argv[2] !== 'serve') {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupt.abort());
-    endWithReader();
+    endWithReader(closers);
   }
   loadDotenv();
-  const context = { environment: process.env, signal: interrupt.signal };
+  const context = { environment: process.env, signal: interrupt.signal, closers };
   try {
     await buildProgram(context).parseAsync();
   } catch (error) {

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { exitCodes } from './exit.ts';
+import { type ExitCode, exitCodes } from './exit.ts';
 
 /** Writes to a stream, and waits while whoever reads it is behind. */
 export async function write(stream: NodeJS.WritableStream, data: string | Uint8Array): Promise<void> {
@@ -10,12 +10,19 @@ export async function write(stream: NodeJS.WritableStream, data: string | Uint8A
 export const tell = (text: string): boolean => process.stderr.write(`${text}\n`);
 
 /** Whoever reads our output may have enough of it, such as `head`; that is no error. A full disk is one. */
-export function endWithReader(): void {
+export function endWithReader(closers: ReadonlySet<() => Promise<void>>): void {
+  let isEnding = false;
+  function end(exitCode: ExitCode): void {
+    if (closers.size === 0) process.exit(exitCode);
+    isEnding = true;
+    void Promise.allSettled([...closers].map((close) => close())).then(() => process.exit(exitCode));
+  }
   for (const stream of [process.stdout, process.stderr]) {
     stream.on('error', ({ code, message }: NodeJS.ErrnoException) => {
-      if (code === 'EPIPE') process.exit(exitCodes.ok);
+      if (isEnding) return;
+      if (code === 'EPIPE') return end(exitCodes.ok);
       if (stream === process.stdout) tell(`minutebook: The output cannot be written (${code ?? message}).`);
-      process.exit(exitCodes.failed);
+      end(exitCodes.failed);
     });
   }
 }

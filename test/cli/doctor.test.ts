@@ -6,7 +6,7 @@ import { indexNext } from '../../db/search-index.ts';
 import { exitCodes } from '../../src/cli/exit.ts';
 import { BLOCK_SIZE } from '../../src/core/search/offsets.ts';
 import { build, temporaryFolder } from '../support/app.ts';
-import { runCli } from '../support/cli.ts';
+import { runCli, startCli } from '../support/cli.ts';
 import { openDb, restartLog } from '../support/log-store.ts';
 import { alterSystem, loosePostgres } from '../support/loose-postgres.ts';
 import { createDatabase, query } from '../support/postgres.ts';
@@ -53,6 +53,22 @@ test('the embedded Postgres of a running server is looked at, and none is made b
   const found = await runCli(t, ['doctor'], { DATA_DIR: dataDir });
   t.match(found, { code: 0 }, found.stdout);
   t.match(findingsIn(found.stdout), { database: /^ok: embedded in/, rights: /^ok: / });
+});
+
+test('whoever has read enough, or cannot take it, leaves no Postgres running that was started to look at it', async (t) => {
+  const server = await startServer(t, { env: { LOG_LEVEL: 'warn' } });
+  server.child.kill('SIGTERM');
+  await server.exited;
+  const env = { DATA_DIR: server.dataDir };
+  const postmaster = join(server.dataDir, 'postgres/postmaster.pid');
+  const { child, ended } = await startCli(t, ['doctor'], env);
+  child.stdout?.once('data', () => child.stdout?.destroy());
+  t.match(await ended, { code: 0, stderr: '' });
+  t.notOk(existsSync(postmaster));
+  if (!existsSync('/dev/full')) return;
+  const full = await startCli(t, ['doctor'], env, '/dev/full');
+  t.match(await full.ended, { code: exitCodes.failed, stderr: /^minutebook: The output cannot be written/ });
+  t.notOk(existsSync(postmaster));
 });
 
 test('gaps and lost batches are found, wherever they are', async (t) => {
