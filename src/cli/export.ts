@@ -60,6 +60,7 @@ async function passToFile(
 
 async function exportAll(options: ExportOptions, { environment, signal }: Context): Promise<void> {
   const { format, output, force } = options;
+  if (output === '') throw new CliError(exitCodes.usage, '--output names no file.');
   const there = output === undefined ? undefined : statSync(output, { throwIfNoEntry: false });
   if (there?.isDirectory()) throw new CliError(exitCodes.usage, `${output} is a folder; name a file.`);
   if (there !== undefined && force !== true) {

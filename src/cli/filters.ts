@@ -2,21 +2,23 @@ import { type Command, Option } from 'commander';
 import { filterProperties } from '../core/schemas.ts';
 
 /** What is looked at of a filter’s schema. */
-type FilterSchema = { type: string; description?: string };
+type FilterSchema = { description?: string };
 
 const collect = (value: string, earlier: string[] = []): string[] => [...earlier, value];
 
-/** A flag for each filter that the API has, by the same name but for the underscores. */
+/**
+ * A flag for each filter that the API has, by the same name but for the underscores. Each may be given more than once, for
+ * the server to refuse where it may not: to take the last one would be another filter than was asked for.
+ */
 function filterOptions(): { name: string; option: Option }[] {
   return Object.entries(filterProperties).map(([name, schema]) => {
     // TypeBox keeps what it does not check out of a schema's type.
-    const { type, description = '' } = schema as FilterSchema;
+    const { description = '' } = schema as FilterSchema;
     const [first = '', ...rest] = description;
     const option = new Option(
       `--${name.replaceAll('_', '-')} <value>`,
       (first.toLowerCase() + rest.join('')).replace(/\.$/, '').replace(' (encode + as %2B)', ''),
-    );
-    if (type === 'array') option.argParser(collect);
+    ).argParser(collect);
     return { name, option };
   });
 }
@@ -31,8 +33,8 @@ export function addFilters(command: Command): Command {
 export function filterParameters(options: Record<string, unknown>): URLSearchParams {
   const parameters = new URLSearchParams();
   for (const { name, option } of filterOptions()) {
-    const value = options[option.attributeName()] as string | string[] | undefined;
-    for (const one of [value ?? []].flat()) parameters.append(name, one);
+    const values = options[option.attributeName()] as string[] | undefined;
+    for (const value of values ?? []) parameters.append(name, value);
   }
   return parameters;
 }

@@ -75,7 +75,7 @@ async function query(options: QueryOptions, { environment, signal }: Context): P
   if (isMore) tell(`There is more than these ${printed}; --all gives everything, --limit another number.`);
 }
 
-type TailOptions = ReadOptions & { last: number; follow?: boolean; from?: string };
+type TailOptions = ReadOptions & { last: number; follow?: boolean; from?: string[] };
 
 async function tail(options: TailOptions, { environment, signal }: Context): Promise<void> {
   const connection = openConnection(options, environment);

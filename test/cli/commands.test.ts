@@ -284,6 +284,8 @@ test('what goes wrong is said in the words of the server, with an exit code of i
       /cannot be reached/,
     ],
     [['query', '--url', 'nonsense'], {}, exitCodes.usage, /is not an address/],
+    [['query', '--room', 'a', '--room', 'b'], {}, exitCodes.usage, /minutebook: “room” must be given once/],
+    [['export', '-o', ''], {}, exitCodes.usage, /names no file/],
     [['query', '--nonsense'], {}, exitCodes.usage, /unknown option '--nonsense'/],
     [['nonsense'], {}, exitCodes.usage, /unknown command 'nonsense'/],
   ];
