@@ -15,11 +15,66 @@ the commits, and whoever reads the log is recorded in it (\`AUDIT_READ\`, \`AUDI
 
 Chat itself speaks WebSocket at \`/ws\`; its frames are described in docs/websocket.md.`;
 
+/** Headers that answers of many operations have, beside those of every answer. */
+const headers = {
+  RateLimit: {
+    description:
+      'How things stand with a quota: what is left, and the seconds until it is whole again ' +
+      '(draft-ietf-httpapi-ratelimit-headers-11). Absent where no limit is set, or nothing was counted.',
+    schema: { type: 'string' },
+    example: '"queries";r=299;t=60',
+  },
+  'RateLimit-Policy': {
+    description: 'The quota, and the seconds that it is for.',
+    schema: { type: 'string' },
+    example: '"queries";q=300;w=60',
+  },
+  'Retry-After': {
+    description:
+      'Seconds until it is worth asking again; absent where nobody knows, or it would be no better.',
+    schema: { type: 'integer', minimum: 0 },
+    example: 5,
+  },
+  'WWW-Authenticate': {
+    description: 'How to ask: with a token.',
+    schema: { type: 'string', const: 'Bearer' },
+  },
+} as const;
+
+type HeaderRefs = Record<string, { $ref: string }>;
+
 /** What is looked at of a description’s operations. */
 type Operations = Record<
   string,
-  { requestBody?: { required?: boolean; content: Record<string, { schema?: { required?: string[] } }> } }
+  {
+    security?: object[];
+    requestBody?: { required?: boolean; content: Record<string, { schema?: { required?: string[] } }> };
+    responses: Record<string, { headers?: HeaderRefs }>;
+  }
 >;
+
+/** The headers that an answer with a status has. */
+function headersOf(status: string, isCounted: boolean): (keyof typeof headers)[] {
+  if (status === '401') return ['WWW-Authenticate'];
+  // Who may not ask is not counted, and an opened WebSocket has nothing to tell.
+  const quota = isCounted && status !== '403' && status !== '101';
+  return [
+    ...(status === '429' || status === '503' ? (['Retry-After'] as const) : []),
+    ...(quota ? (['RateLimit', 'RateLimit-Policy'] as const) : []),
+  ];
+}
+
+/** Says which headers come with an answer, for schemas know of bodies alone. */
+function addHeaders(paths: Record<string, Operations>): void {
+  for (const { security = [], responses } of Object.values(paths).flatMap((each) => Object.values(each))) {
+    for (const [status, response] of Object.entries(responses)) {
+      const names = headersOf(status, security.length > 0);
+      if (names.length === 0) continue;
+      const refs = names.map((name) => [name, { $ref: `#/components/headers/${name}` }]);
+      response.headers = { ...response.headers, ...Object.fromEntries(refs) };
+    }
+  }
+}
 
 /** A body of which nothing is required may be left out; the generator calls every body required. */
 function markOptionalBodies(paths: Record<string, Operations>): void {
@@ -53,6 +108,7 @@ export default fp(
           { name: 'health', description: 'Whether the server lives, and whether it can work' },
         ],
         components: {
+          headers,
           securitySchemes: {
             token: {
               type: 'http',
@@ -67,7 +123,9 @@ export default fp(
       convertConstToEnum: false,
       transformObject: (document) => {
         if (!('openapiObject' in document)) return document.swaggerObject;
-        markOptionalBodies((document.openapiObject.paths ?? {}) as Record<string, Operations>);
+        const paths = (document.openapiObject.paths ?? {}) as Record<string, Operations>;
+        markOptionalBodies(paths);
+        addHeaders(paths);
         return document.openapiObject;
       },
       refResolver: {

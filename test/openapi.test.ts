@@ -2,11 +2,12 @@ import { readFile } from 'node:fs/promises';
 import { test } from 'tap';
 import { parse } from 'yaml';
 import { build } from './support/app.ts';
+import { query } from './support/postgres.ts';
 
 type Operation = {
   operationId?: string;
   summary?: string;
-  responses: Record<string, unknown>;
+  responses: Record<string, { headers?: Record<string, unknown> }>;
   tags?: string[];
 };
 type Document = { openapi: string; paths: Record<string, Record<string, Operation>> };
@@ -54,6 +55,47 @@ test('every operation is described, with all its errors', async (t) => {
     parse(await (await server.get('/openapi.yaml', {})).text()),
     'both forms are the same',
   );
+});
+
+/** Those of an answer that are not on every one. */
+const TOLD = [
+  'Content-Disposition',
+  'Link',
+  'RateLimit',
+  'RateLimit-Policy',
+  'Retry-After',
+  'WWW-Authenticate',
+] as const;
+
+test('the headers of an answer are those that are described', async (t) => {
+  const server = await build(t, { LIMIT_QUERIES_PER_MINUTE: '7' });
+  const document = (await (await server.get('/openapi.json', {})).json()) as Document;
+  const chat = { authorization: `Bearer ${await server.token('bob', 'chat')}` };
+  const check = async (template: string, path: string, status: number, headers?: Record<string, string>) => {
+    const answer = await server.get(path, headers);
+    await answer.body?.cancel();
+    t.equal(answer.status, status, path);
+    const response = document.paths[template]?.get?.responses[status];
+    t.ok(response, `${template} ${status}`);
+    t.strictSame(
+      TOLD.filter((name) => answer.headers.has(name)),
+      Object.keys(response?.headers ?? {}).toSorted(),
+      `${path} ${status}`,
+    );
+  };
+  await check('/audit', '/audit', 401, {});
+  await check('/audit', '/audit', 403, chat);
+  await check('/audit', '/audit?limit=1', 200);
+  await check('/audit/{seq}', '/audit/0', 200);
+  await check('/audit/{seq}', '/audit/4711', 404);
+  await check('/audit/stats', '/audit/stats', 400);
+  await check('/audit/export', '/audit/export', 200);
+  await check('/audit/stream', '/audit/stream', 200);
+  await query(server.databaseUrl, 'alter table audit_batch rename to gone');
+  await check('/audit/stats', '/audit/stats?group_by=room', 503);
+  await query(server.databaseUrl, 'alter table gone rename to audit_batch');
+  for (const path of ['/audit', '/audit/export', '/audit/stream']) await check(path, path, 429);
+  await check('/health/live', '/health/live', 200, {});
 });
 
 test('Swagger UI is served, with what it needs from this server alone', async (t) => {

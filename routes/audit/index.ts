@@ -23,6 +23,15 @@ import { readStats } from './stats.ts';
 
 const tags = ['audit'];
 const security = [{ token: [] }];
+const Page = Type.Unsafe<AuditPage>({
+  $ref: 'AuditPage#',
+  description: 'A page of events',
+  headers: {
+    Link: Type.String({
+      description: 'Where the next page is, with `rel="next"`; absent where there is none now.',
+    }),
+  },
+});
 
 /** Reading the log: every answer is recorded before it is sent. */
 export default fp(
@@ -51,7 +60,7 @@ export default fp(
           security,
           querystring: AuditQuery,
           response: {
-            200: Type.Unsafe<AuditPage>({ $ref: 'AuditPage#', description: 'A page of events' }),
+            200: Page,
             ...problems(400, 401, 403, 410, 429, 500, 503),
           },
         },
@@ -73,7 +82,7 @@ export default fp(
           security,
           querystring: OwnAuditQuery,
           response: {
-            200: Type.Unsafe<AuditPage>({ $ref: 'AuditPage#', description: 'A page of events' }),
+            200: Page,
             ...problems(400, 401, 403, 410, 429, 500, 503),
           },
         },

@@ -85,6 +85,11 @@ export default fp(
           response: {
             200: {
               description: 'The events, and a last line that tells whether they are all',
+              headers: {
+                'Content-Disposition': Type.String({
+                  description: 'A name for the file, which says which events it is about.',
+                }),
+              },
               content: {
                 'application/x-ndjson': {
                   schema: Type.String({ description: 'An AuditEvent a line, and the last line.' }),
@@ -96,7 +101,7 @@ export default fp(
                 },
               },
             },
-            ...problems(400, 401, 403, 429, 500, 503),
+            ...problems(400, 401, 403, 410, 429, 500, 503),
           },
         },
       },
