@@ -88,9 +88,9 @@ function checkKept(cursor: Cursor, { firstSeq }: LogState): void {
   }
 }
 
-/** The interval as a range of seq; all that is kept where none was asked. */
+/** The interval as a range of seq, as far as it is kept; all that is kept where none was asked. */
 export const wholeRange = ({ firstSeq, nextSeq, fromSeq, toSeq }: LogState): SeqRange => ({
-  from: fromSeq ?? firstSeq,
+  from: Math.max(firstSeq, fromSeq ?? firstSeq),
   to: toSeq ?? nextSeq,
 });
 
@@ -116,8 +116,9 @@ function nextCursor(
   const common = { epoch, order, filters, from, to };
   if (order === 'desc') return hasMore && last !== undefined ? { ...common, seq: last.seq } : null;
   if (hasMore && last !== undefined) return { ...common, seq: last.seq, head: cursor?.head ?? range.to - 1 };
-  // All of the range was looked at; the next page begins after it and takes the head of its time.
-  return { ...common, seq: Math.max(range.to - 1, cursor?.seq ?? -1) };
+  // All of the range was looked at; the next page begins after it and takes the head of its time. A range that is over before
+  // it begins is one that nothing of is kept, or nothing there is yet.
+  return { ...common, seq: Math.max(range.from, range.to) - 1 };
 }
 
 /** RFC 8288: where the next page is, relative to this server. */
