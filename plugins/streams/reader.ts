@@ -54,7 +54,7 @@ export type Course = Start & {
  * - catching up: reads pages of the database, up to what the feed has handed on, and waits for the reader after
  *   each block that fills its way
  * - joining: reads what has come meanwhile, and holds what the feed hands on from there; if that is too much, the
- *   same again from a later place
+ *   same again from a later place. Where the end of the interval is on record, reads up to it, and is over
  * - live: what was held is sent, and then whatever comes; one that has too much waiting goes back to catching up
  * - over
  */
@@ -184,6 +184,12 @@ export class Reader implements Follower {
   /** Follows the feed from a fence on, once all before it is read. Without the fence a busy log would never be caught up with. */
   async #join(output: Output, epoch: string): Promise<void> {
     const { feed } = this.#options;
+    if (this.#toSeq !== undefined) {
+      // The feed may not have come so far yet: what others committed reaches it later than the database.
+      await this.#readUpTo(this.#toSeq, output, epoch);
+      this.#finish(this.#toSeq);
+      return;
+    }
     let held: Shown[] | undefined;
     while (held === undefined) {
       if (this.isOver) return;

@@ -106,3 +106,31 @@ test('a log that something is written to at every moment is caught up with all t
   t.ok(reads <= 3, `${reads} reads`);
   t.equal(reader.rows, log.length, 'each once');
 });
+
+test('an interval that is over in the log, but not in the feed yet, is shown whole', async (t) => {
+  const log = Array.from({ length: 12 }, (_, seq): AuditEvent => {
+    const { event } = pendingEvent({ action: 'LEFT', user_id: 'alice', room: 'a' });
+    return { ...event, seq, timestamp: `2026-01-01T00:00:00.0000${10 + seq}Z` };
+  });
+  const feed = new Feed({ next: 4, epoch: () => 'e', onFault: (error) => t.fail(String(error)) });
+  const shown: number[] = [];
+  const reader = new Reader({
+    matcher: compileFilter({}),
+    feed,
+    readPage: async ({ from, to }) => {
+      // What was missing comes while it is read.
+      feed.take(log.slice(feed.next, feed.next + 1));
+      shown.push(...log.slice(from, to).map(({ seq }) => seq));
+      return {
+        shown: log.slice(from, to).map((event) => ({ event, block: auditBlock('e', event) })),
+        hasMore: false,
+      };
+    },
+    onFault: (error) => t.fail(String(error)),
+  });
+  const to = log[10]?.timestamp;
+  reader.follow(outputOf(t).output, { ...course, to, toSeq: 10 });
+  t.equal(await reader.over, 'to');
+  t.equal(reader.rows, 10);
+  t.strictSame(shown, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9], 'each once');
+});
