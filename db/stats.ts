@@ -28,15 +28,18 @@ export type Grouping = 'action' | 'user_id' | 'room';
 /** An interval of time as the log has it, in its text form. */
 export type Interval = { from: string; to: string };
 
-/** Where a range begins and ends in time, where no interval was asked: from its first event to the database’s now. */
+/**
+ * Where a range begins and ends in time, where no interval was asked: from its first event to the database’s now, or to the
+ * last event of all, where the clock went back and the log’s time is ahead of it.
+ */
 export async function intervalOf(db: Db, range: Range, asked: Partial<Interval>): Promise<Interval> {
-  const { rows } = await sql<{ first: string | null; now: string }>`
+  const { rows } = await sql<{ first: string | null; end: string }>`
     select
       (select ${utc(sql.ref('timestamp'))} from public.audit_batch
         where first_seq <= ${range.from} order by first_seq desc limit 1) as first,
-      ${utc(sql`clock_timestamp()`)} as now`.execute(db);
-  const now = rows[0]?.now ?? '';
-  const to = asked.to ?? now;
+      ${utc(sql`greatest(clock_timestamp(), last.timestamp + interval '1 microsecond')`)} as "end"
+    from (select max(timestamp) as timestamp from public.audit_batch) last`.execute(db);
+  const to = asked.to ?? rows[0]?.end ?? '';
   return { from: asked.from ?? min(rows[0]?.first ?? to, to), to };
 }
 
