@@ -115,6 +115,11 @@ const malformed: Record<string, ErrorCode> = {
   ERR_HTTP_REQUEST_TIMEOUT: 'timeout',
 };
 
+/** What its sender can do about it; of the rest, the title says all there is to say. */
+const cures: Record<string, string> = {
+  HPE_INVALID_URL: 'The address is malformed; what is not ASCII in it must be percent-encoded.',
+};
+
 const malformedCode = (error: SocketError): ErrorCode => malformed[error.code ?? ''] ?? 'bad_request';
 
 /**
@@ -132,7 +137,7 @@ export function answerMalformed(error: SocketError, socket: Socket): void {
   }
   const code = malformedCode(error);
   const { status, headers, body } = plainAnswer(
-    new CodedError(code, `${errorCodes[code].title}.`),
+    new CodedError(code, cures[error.code ?? ''] ?? `${errorCodes[code].title}.`),
     socket instanceof TLSSocket,
   );
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);

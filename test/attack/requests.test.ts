@@ -61,6 +61,13 @@ test('a body that is no UTF-8 is refused, not repaired', async (t) => {
   ]);
 });
 
+test('letters in an address that are not percent-encoded are refused, with a word on what to do', async (t) => {
+  const server = await build(t);
+  const answer = await sendRaw(server.url, head('GET /audit?q=สวัสดี'));
+  t.equal(answer.status, 400);
+  t.match(JSON.parse(answer.body), { code: 'bad_request', detail: /must be percent-encoded/ });
+});
+
 test('what is no request of HTTP is answered and counted as such, and is no line of the log', async (t) => {
   const server = await startServer(t, { env: { DATABASE_URL: await createDatabase(t), LOG_LEVEL: 'warn' } });
   const counted = async (): Promise<number> => {
