@@ -47,11 +47,27 @@ type HeaderRefs = Record<string, { $ref: string }>;
 type Operations = Record<
   string,
   {
+    parameters?: { required?: boolean; example?: unknown; schema: object }[];
     security?: object[];
     requestBody?: { required?: boolean; content: Record<string, { schema?: { required?: string[] } }> };
     responses: Record<string, { headers?: HeaderRefs }>;
   }
 >;
+
+/**
+ * Moves the examples of what may be left out into its schema. Those beside a parameter are what Swagger UI fills in, and a
+ * request with an example of every filter finds nothing, or is refused.
+ */
+function moveExamples(paths: Record<string, Operations>): void {
+  for (const { parameters = [] } of Object.values(paths).flatMap((each) => Object.values(each))) {
+    for (const parameter of parameters) {
+      const { required, example, schema } = parameter;
+      if (required === true || example === undefined) continue;
+      delete parameter.example;
+      parameter.schema = { ...schema, examples: [example] };
+    }
+  }
+}
 
 /** The headers that an answer with a status has. */
 function headersOf(status: string, isCounted: boolean): (keyof typeof headers)[] {
@@ -125,6 +141,7 @@ export default fp(
         if (!('openapiObject' in document)) return document.swaggerObject;
         const paths = (document.openapiObject.paths ?? {}) as Record<string, Operations>;
         markOptionalBodies(paths);
+        moveExamples(paths);
         addHeaders(paths);
         return document.openapiObject;
       },

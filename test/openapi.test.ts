@@ -6,6 +6,12 @@ import { query } from './support/postgres.ts';
 
 type Operation = {
   operationId?: string;
+  parameters?: {
+    name: string;
+    in: string;
+    example?: unknown;
+    schema: { default?: unknown; examples?: unknown[] };
+  }[];
   summary?: string;
   responses: Record<string, { headers?: Record<string, unknown> }>;
   tags?: string[];
@@ -96,6 +102,26 @@ test('the headers of an answer are those that are described', async (t) => {
   await query(server.databaseUrl, 'alter table gone rename to audit_batch');
   for (const path of ['/audit', '/audit/export', '/audit/stream']) await check(path, path, 429);
   await check('/health/live', '/health/live', 200, {});
+});
+
+test('what Swagger UI fills in makes a request that is good: no example of what may be left out', async (t) => {
+  const server = await build(t);
+  const document = (await (await server.get('/openapi.json', {})).json()) as Document;
+  for (const path of ['/audit', '/audit/stats', '/audit/export', '/audit/{seq}']) {
+    const filled = new URLSearchParams();
+    let target = path;
+    for (const { name, in: place, example, schema } of document.paths[path]?.get?.parameters ?? []) {
+      const value = example ?? schema.default;
+      if (value === undefined) continue;
+      if (place === 'path') target = target.replace(`{${name}}`, String(value));
+      else for (const one of [value].flat()) filled.append(name, String(one));
+    }
+    const answer = await server.get(`${target}?${filled}`);
+    t.equal(answer.status, 200, `${target}?${filled}`);
+    await answer.body?.cancel();
+    const described = document.paths[path]?.get?.parameters?.find(({ name }) => name === 'room');
+    if (path !== '/audit/{seq}') t.match(described, { schema: { examples: ['lobby'] } });
+  }
 });
 
 test('Swagger UI is served, with what it needs from this server alone', async (t) => {
