@@ -230,10 +230,11 @@ async function countRange(db: Db, { from, to }: SeqRange, most: number): Promise
   return Number(rows[0]?.count ?? 0);
 }
 
-/** One event, or undefined when there is none of this number. */
+/** One event, or undefined when there is none of this number, or it is no longer kept. */
 export async function getEvent(db: Db, seq: number): Promise<AuditEvent | undefined> {
   const { rows } = await sql<EventRow>`
-    select ${eventColumns} from public.audit_event where seq = ${seq}`.execute(db);
+    select ${eventColumns} from public.audit_event
+    where seq = ${seq} and seq >= (select first_seq from public.audit_log)`.execute(db);
   return rows[0] === undefined ? undefined : toEvent(rows[0]);
 }
 

@@ -289,4 +289,6 @@ test('a filter finds the same by pages, counts, exports and streams as a look at
   const first = 9_000;
   await query(DATABASE_URL, `update audit_log set first_seq = ${first}`);
   await compareAll(events.slice(first));
+  t.equal((await server.get(`/audit/${first}`)).status, 200);
+  t.equal((await server.get(`/audit/${first - 1}`)).status, 410, 'nor by its number');
 });
