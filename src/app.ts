@@ -45,6 +45,8 @@ const KIB = 1024;
 const SECOND_MS = 1_000;
 /** How long a request may take to come, with its body. */
 const REQUEST_MS = 15_000;
+/** What a request may hold before its body: fifty users, each of 128 bytes, percent-encoded, and a token. */
+const MAX_HEADER_BYTES = 32 * KIB;
 
 /**
  * The whole server, plugin by plugin. The order is behaviour: what stands above is ready before what stands
@@ -109,6 +111,7 @@ function serverOptions(
   // The whole of a request cannot take less than its headers.
   const requestTimeout = Math.max(REQUEST_MS, handshakeMs);
   const http: ServerOptions = {
+    maxHeaderSize: MAX_HEADER_BYTES,
     headersTimeout: handshakeMs,
     requestTimeout,
     connectionsCheckingInterval: SECOND_MS,

@@ -88,6 +88,22 @@ test('every filter gives exactly the events that match', async (t) => {
   );
 });
 
+test('fifty users of the longest names are not too many, however they are written', async (t) => {
+  const server = await build(t);
+  const users = Array.from({ length: 50 }, (_, n) => `${'ก'.repeat(42)}${String(n).padStart(2, '0')}`);
+  const room = 'ห้อง'.repeat(10);
+  for (const user_id of [users[49] ?? '', 'somebody else']) {
+    await server.app.audit.record({ action: 'JOINED', room, user_id });
+  }
+  const query = new URLSearchParams({ room });
+  for (const user of users) query.append('user_id', user);
+  t.ok(query.toString().length > 16_384, `${query.toString().length} bytes`);
+  const answer = await fetch(`${server.url}/audit?${query}`, {
+    headers: { authorization: `Bearer ${await server.token('root', 'audit:read')}` },
+  });
+  t.match(await answer.json(), { data: [{ user_id: users[49] }], has_more: false });
+});
+
 test('from is inclusive and to is not, to the microsecond, and the interval is answered as resolved', async (t) => {
   const server = await build(t);
   const all = (await fill(server, 60)).filter(({ action }) => action !== 'AUDIT_READ');

@@ -161,8 +161,8 @@ const request: HandshakeRow[] = [
   },
   {
     clause: '10.4',
-    what: 'a header of 20,000 bytes',
-    headers: { 'X-Long': 'x'.repeat(20_000) },
+    what: 'a header of 40,000 bytes',
+    headers: { 'X-Long': 'x'.repeat(40_000) },
     status: 431,
     code: 'headers_too_large',
     action: 'REQUEST_REFUSED',
