@@ -31,7 +31,14 @@ export default fp(
         tell(null, origin !== undefined && allowedOrigins.includes(origin) ? origin : false),
       methods: ['GET', 'HEAD', 'POST', 'PUT', 'DELETE'],
       allowedHeaders: ['Authorization', 'Content-Type', 'Last-Event-ID'],
-      exposedHeaders: ['Link', 'RateLimit', 'RateLimit-Policy', 'Retry-After', 'WWW-Authenticate'],
+      exposedHeaders: [
+        'Content-Disposition',
+        'Link',
+        'RateLimit',
+        'RateLimit-Policy',
+        'Retry-After',
+        'WWW-Authenticate',
+      ],
       // Tokens stand in a header that pages set themselves; there are no cookies to send along.
       credentials: false,
       maxAge: PREFLIGHT_S,

@@ -71,20 +71,25 @@ function moveExamples(paths: Record<string, Operations>): void {
 
 /** The headers that an answer with a status has. */
 function headersOf(status: string, isCounted: boolean): (keyof typeof headers)[] {
-  if (status === '401') return ['WWW-Authenticate'];
-  // Who may not ask is not counted, and an opened WebSocket has nothing to tell.
-  const quota = isCounted && status !== '403' && status !== '101';
   return [
+    ...(status === '401' ? (['WWW-Authenticate'] as const) : []),
     ...(status === '429' || status === '503' ? (['Retry-After'] as const) : []),
-    ...(quota ? (['RateLimit', 'RateLimit-Policy'] as const) : []),
+    ...(isCounted ? (['RateLimit', 'RateLimit-Policy'] as const) : []),
   ];
 }
+
+/**
+ * Answers that come before anything is counted. A handshake is counted before its token is looked at, and tells nothing when
+ * it is one.
+ */
+const uncounted = { request: ['401', '403'], handshake: ['101', '400', '426'] };
 
 /** Says which headers come with an answer, for schemas know of bodies alone. */
 function addHeaders(paths: Record<string, Operations>): void {
   for (const { security = [], responses } of Object.values(paths).flatMap((each) => Object.values(each))) {
     for (const [status, response] of Object.entries(responses)) {
-      const names = headersOf(status, security.length > 0);
+      const before = '101' in responses ? uncounted.handshake : uncounted.request;
+      const names = headersOf(status, security.length > 0 && !before.includes(status));
       if (names.length === 0) continue;
       const refs = names.map((name) => [name, { $ref: `#/components/headers/${name}` }]);
       response.headers = { ...response.headers, ...Object.fromEntries(refs) };

@@ -1,11 +1,11 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { withThrowAway } from './throw-away.ts';
+import { withThrowAwayServer } from './throw-away.ts';
 
 const FILE = join(import.meta.dirname, '../openapi.yaml');
 
 /** The API's description as the server itself gives it. */
-const generated = await withThrowAway(async (app) => {
+const generated = await withThrowAwayServer(async (app) => {
   const { payload } = await app.inject({ url: '/openapi.yaml', headers: { host: 'localhost' } });
   return payload;
 });

@@ -46,7 +46,7 @@ async function main(): Promise<void> {
   console.log(`Minutebook is listening on ${address}\n${banner}`.trimEnd());
 }
 
-/** Runs the server, until a signal ends it. What it cannot start with, it says, and ends the process. */
+/** Starts the server, which runs until a signal ends it. What it cannot start with, it says, and ends the process. */
 export async function serve(): Promise<void> {
   try {
     await main();

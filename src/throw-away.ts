@@ -10,7 +10,7 @@ import { readConfig } from './config.ts';
  *
  * @throws SetupError when no Postgres can be started here
  */
-export async function withThrowAway<T>(work: (app: FastifyInstance) => Promise<T>): Promise<T> {
+export async function withThrowAwayServer<T>(work: (app: FastifyInstance) => Promise<T>): Promise<T> {
   const dataDir = await mkdtemp(join(tmpdir(), 'minutebook-'));
   try {
     const app = await buildApp(readConfig({ DATA_DIR: dataDir, PORT: '0', LOG_LEVEL: 'error' }));

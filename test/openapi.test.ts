@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { test } from 'tap';
 import { parse } from 'yaml';
 import { build } from './support/app.ts';
+import { answerOf, handshake } from './support/handshake.ts';
 import { query } from './support/postgres.ts';
 
 type Operation = {
@@ -102,6 +103,13 @@ test('the headers of an answer are those that are described', async (t) => {
   await query(server.databaseUrl, 'alter table gone rename to audit_batch');
   for (const path of ['/audit', '/audit/export', '/audit/stream']) await check(path, path, 429);
   await check('/health/live', '/health/live', 200, {});
+  await check('/ws', '/ws', 426, {});
+  const refused = await answerOf(await handshake(server, '/ws', { authorization: 'Bearer made-up' }));
+  t.match(refused, /^HTTP\/1.1 401/);
+  t.strictSame(
+    TOLD.filter((name) => refused.toLowerCase().includes(`\r\n${name.toLowerCase()}: `)),
+    Object.keys(document.paths['/ws']?.get?.responses[401]?.headers ?? {}).toSorted(),
+  );
 });
 
 test('what Swagger UI fills in makes a request that is good: no example of what may be left out', async (t) => {

@@ -4,7 +4,7 @@ import { CodedError } from '../../src/core/errors.ts';
 import type { KeySource } from './keys.ts';
 import { CLOCK_SKEW, type Principal, principalOf, type Scope, unauthenticated } from './principal.ts';
 
-/** The longest token, in characters. Half of what Node takes as headers (16 KiB), so that it can name the limit. */
+/** The longest token, in characters. Much less than a request may have before its body (src/app.ts), so that the limit can be named. */
 export const MAX_TOKEN = 8 * 1024;
 
 /** What a token must say, when it is asked for. */

@@ -8,6 +8,9 @@ import { checkInterval, type Filter, parseFilter } from '../../src/core/filter.t
 import type { AuditEvent, AuditPage, AuditQuery } from '../../src/core/schemas.ts';
 import { recordRead } from './record-read.ts';
 
+/** Clients and proxies take the headers of an answer up to 4 to 16 KiB; of a longer query, `next_cursor` says as much. */
+const MAX_LINK_BYTES = 2_048;
+
 /** What a page is taken from. */
 export type PageScope = {
   path: string;
@@ -54,7 +57,10 @@ export async function readPage(
 
   const next = nextCursor({ ...expected, epoch: state.epoch }, state, range, page, cursor);
   const next_cursor = next === null ? null : encodeCursor(audit.cursorKey, next);
-  if (page.hasMore && next_cursor !== null) reply.header('link', linkTo(request, next_cursor));
+  if (page.hasMore && next_cursor !== null) {
+    const link = linkTo(request, next_cursor);
+    if (link.length <= MAX_LINK_BYTES) reply.header('link', link);
+  }
   return {
     data: page.events,
     has_more: page.hasMore,
@@ -89,10 +95,10 @@ function checkKept(cursor: Cursor, { firstSeq }: LogState): void {
 }
 
 /** The interval as a range of seq, as far as it is kept; all that is kept where none was asked. */
-export const wholeRange = ({ firstSeq, nextSeq, fromSeq, toSeq }: LogState): SeqRange => ({
-  from: Math.max(firstSeq, fromSeq ?? firstSeq),
-  to: toSeq ?? nextSeq,
-});
+export function wholeRange({ firstSeq, nextSeq, fromSeq, toSeq }: LogState): SeqRange {
+  const from = Math.max(firstSeq, fromSeq ?? firstSeq);
+  return { from, to: Math.max(from, toSeq ?? nextSeq) };
+}
 
 /** What is left to be read of the interval. */
 function rangeOf(order: 'asc' | 'desc', state: LogState, cursor: Cursor | undefined): SeqRange {
@@ -116,8 +122,7 @@ function nextCursor(
   const common = { epoch, order, filters, from, to };
   if (order === 'desc') return hasMore && last !== undefined ? { ...common, seq: last.seq } : null;
   if (hasMore && last !== undefined) return { ...common, seq: last.seq, head: cursor?.head ?? range.to - 1 };
-  // All of the range was looked at; the next page begins after it and takes the head of its time. A range that is over before
-  // it begins is one that nothing of is kept, or nothing there is yet.
+  // All of the range was looked at; the next page begins after it and takes the head of its time.
   return { ...common, seq: Math.max(range.from, range.to) - 1 };
 }
 

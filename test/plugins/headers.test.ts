@@ -252,7 +252,10 @@ test('with ALLOWED_ORIGINS their pages may, to the letter, and no other', async 
       t.equal(answer.status, status);
       t.equal(answer.headers.get('access-control-allow-origin'), origin, 'a page may read errors, too');
       t.equal(answer.headers.get('access-control-allow-credentials'), null, 'there are no cookies to send');
-      t.match(answer.headers.get('access-control-expose-headers'), /Link, RateLimit, .*Retry-After/);
+      t.match(
+        answer.headers.get('access-control-expose-headers'),
+        /Content-Disposition, Link, RateLimit, .*Retry-After/,
+      );
       t.match(answer.headers.get('vary'), 'Origin');
     }
   }

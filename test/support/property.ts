@@ -11,6 +11,12 @@ const parameters = {
   ...(path === undefined ? {} : { path }),
 };
 
+/** Some of what can be made up, the same for the same seed; the seed is told with what fails. */
+export function samples<T>(made: fc.Arbitrary<T>, count: number): { seed: number; values: T[] } {
+  const used = seed === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(seed);
+  return { seed: used, values: fc.sample(made, { numRuns: count, seed: used }) };
+}
+
 /** Holds for whatever is made up, or throws with the smallest case for which it does not, and its seed. */
 export const holds = async <T>(
   made: fc.Arbitrary<T>,
