@@ -41,6 +41,9 @@ export type Page = {
   hasMore: boolean;
 };
 
+/** How many events match; or, not exact, where counting has stopped. */
+export type Total = { value: number; exact: boolean };
+
 /** What a select gives of an event, column by column; the times in the log’s text form. */
 export const eventColumns = sql.join(
   eventFields.map((field) => {
@@ -149,13 +152,19 @@ export async function pageRows(
   maxBytes: number,
   deadline: Deadline,
 ) {
+  if (!isIndexed(filter)) return rowsOf(db, range, order, limit, maxBytes);
+  const seqs = await findSeqs(db, filter, range, order, limit + 1, deadline);
+  return rowsOf(db, seqs, order, limit, maxBytes);
+}
+
+/** As `pageRows`, of the events that were found, in order, one more than `limit` where there are more; or of all in a range. */
+function rowsOf(db: Db, found: readonly number[] | SeqRange, order: Order, limit: number, maxBytes: number) {
   let page = db.selectFrom('audit_event').selectAll().orderBy('seq', order);
-  if (isIndexed(filter)) {
-    const seqs = await findSeqs(db, filter, range, order, limit + 1, deadline);
-    if (seqs.length === 0) return undefined;
-    page = page.where('seq', '=', sql<string>`any(${sql.lit(`{${seqs}}`)}::bigint[])`);
+  if (Array.isArray(found)) {
+    if (found.length === 0) return undefined;
+    page = page.where('seq', '=', sql<string>`any(${sql.lit(`{${found}}`)}::bigint[])`);
   } else {
-    const { from, to } = range;
+    const { from, to } = found as SeqRange;
     page = page.where('seq', '>=', sql.lit(`${from}`)).where('seq', '<', sql.lit(`${to}`));
     page = page.limit(sql.lit(limit + 1));
   }
@@ -196,11 +205,37 @@ export async function listEvents(
   deadline: Deadline = Deadline.of(db),
   maxBytes = MAX_PAGE_BYTES,
 ): Promise<Page> {
-  const page = await pageRows(db, filter, range, order, limit, maxBytes, deadline);
+  return readRows(db, await pageRows(db, filter, range, order, limit, maxBytes, deadline), order);
+}
+
+async function readRows(db: Db, page: ReturnType<typeof rowsOf>, order: Order): Promise<Page> {
   if (page === undefined) return { events: [], hasMore: false };
   const { rows } = await sql<EventRow & { found: string }>`
     select ${eventColumns}, found from (${page}) page order by seq ${sql.raw(order)}`.execute(db);
   return { events: rows.map(toEvent), hasMore: Number(rows[0]?.found ?? 0) > rows.length };
+}
+
+/**
+ * The first page of a range, as of `listEvents`, and how many events of the range match, as of `countEvents`: by one search,
+ * where there is one.
+ *
+ * @throws CodedError `too_slow`
+ */
+export async function listAndCount(
+  db: Db,
+  filter: Filter,
+  range: SeqRange,
+  order: Order,
+  limit: number,
+  deadline: Deadline,
+): Promise<{ page: Page; total: Total }> {
+  if (!isIndexed(filter)) {
+    const page = await listEvents(db, filter, range, order, limit, deadline);
+    return { page, total: await countEvents(db, filter, range, deadline) };
+  }
+  const seqs = await findSeqs(db, filter, range, order, MAX_TOTAL + 1, deadline);
+  const rows = rowsOf(db, seqs.slice(0, limit + 1), order, limit, MAX_PAGE_BYTES);
+  return { page: await readRows(db, rows, order), total: totalOf(seqs.length) };
 }
 
 /**
@@ -214,13 +249,15 @@ export async function countEvents(
   filter: Filter,
   range: SeqRange,
   deadline: Deadline = Deadline.of(db),
-): Promise<{ value: number; exact: boolean }> {
+): Promise<Total> {
   deadline.check();
   const count = isIndexed(filter)
     ? (await findSeqs(db, filter, range, 'desc', MAX_TOTAL + 1, deadline)).length
     : await countRange(db, range, MAX_TOTAL + 1);
-  return { value: Math.min(count, MAX_TOTAL), exact: count <= MAX_TOTAL };
+  return totalOf(count);
 }
+
+const totalOf = (count: number): Total => ({ value: Math.min(count, MAX_TOTAL), exact: count <= MAX_TOTAL });
 
 async function countRange(db: Db, { from, to }: SeqRange, most: number): Promise<number> {
   const { rows } = await sql<{ count: string }>`

@@ -1,6 +1,15 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { Deadline } from '../../db/deadline.ts';
-import { countEvents, type LogState, listEvents, readLogState, type SeqRange } from '../../db/events.ts';
+import {
+  countEvents,
+  type LogState,
+  listAndCount,
+  listEvents,
+  type Page,
+  readLogState,
+  type SeqRange,
+  type Total,
+} from '../../db/events.ts';
 import { read } from '../../db/read.ts';
 import { type Cursor, checkEpoch, decodeCursor, encodeCursor, filterKey } from '../../src/core/cursor.ts';
 import { CodedError } from '../../src/core/errors.ts';
@@ -48,11 +57,15 @@ export async function readPage(
   const range = rangeOf(order, state, cursor);
   // The page and the count are one read.
   const deadline = Deadline.of(database.read);
-  const page = await read(listEvents(database.read, filter, range, order, limit, deadline));
-  const count =
-    total === 'exact'
-      ? await read(countEvents(database.read, filter, wholeRange(state), deadline))
-      : undefined;
+  const readBoth = async (): Promise<{ page: Page; total?: Total }> => {
+    // The first page is of all that is counted.
+    if (total === 'exact' && cursor === undefined)
+      return listAndCount(database.read, filter, range, order, limit, deadline);
+    const page = await listEvents(database.read, filter, range, order, limit, deadline);
+    if (total !== 'exact') return { page };
+    return { page, total: await countEvents(database.read, filter, wholeRange(state), deadline) };
+  };
+  const { page, total: count } = await read(readBoth());
   await recordRead(audit, request, path, query, page.events.length);
 
   const next = nextCursor({ ...expected, epoch: state.epoch }, state, range, page, cursor);

@@ -1,7 +1,8 @@
 import { sql } from 'kysely';
 import { type Test, test } from 'tap';
 import type { Db } from '../../db/client.ts';
-import { countEvents, listEvents } from '../../db/events.ts';
+import { Deadline } from '../../db/deadline.ts';
+import { countEvents, listAndCount, listEvents } from '../../db/events.ts';
 import { indexNext } from '../../db/search-index.ts';
 import type { Filter } from '../../src/core/filter.ts';
 import type { AuditEvent } from '../../src/core/schemas.ts';
@@ -96,6 +97,11 @@ async function check(t: Test, db: Db, all: readonly AuditEvent[], filter: Filter
       const first = await listEvents(db, filter, { from, to }, order, 50);
       t.strictSame(seqsOf(first.events), ordered.slice(0, 50), `${order}, the first page of ${what}`);
       t.equal(first.hasMore, found.length > 50, what);
+      t.strictSame(
+        await listAndCount(db, filter, { from, to }, order, 50, Deadline.of(db)),
+        { page: first, total: { value: found.length, exact: true } },
+        `${order}, with its total, ${what}`,
+      );
       t.strictSame(await walk(db, filter, from, to, order, 30), ordered, `${order}, all pages of ${what}`);
     }
     const { value } = await countEvents(db, filter, { from, to });

@@ -245,6 +245,18 @@ test('total stops counting at 10,000 and says so', async (t) => {
   await some(1);
   t.strictSame((await server.page('action=LEFT&total=exact&limit=1')).total, { value: 10_000, exact: false });
   t.equal((await server.page('action=LEFT&limit=1')).total, undefined, 'only when asked');
+  for (const [filter, value] of [
+    ['action=EPOCH_STARTED&action=SERVER_STARTED', 2],
+    ['to=2020-01-01T00:00:00Z', 0],
+  ]) {
+    const asked = `${filter}&total=exact&limit=1`;
+    const first = await server.page(asked);
+    t.match(first, { data: { length: Math.min(1, Number(value)) }, total: { value, exact: true } }, asked);
+    if (first.next_cursor === null) continue;
+    const second = await server.page(`${asked}&cursor=${first.next_cursor}`);
+    t.strictSame(second.total, { value, exact: true }, 'on each page it is that of all');
+    t.not(second.data[0]?.seq, first.data[0]?.seq);
+  }
 });
 
 test('a query that takes too long is ended by the server and answered too_slow', async (t) => {
