@@ -18,10 +18,14 @@ async function benchRead(
     ...parameters,
   ]);
   let output = '';
+  let isStopping = false;
   for (const stream of [child.stdout, child.stderr]) {
     stream.on('data', (chunk: Buffer) => {
       output += chunk.toString();
-      if (stopAt !== undefined && output.includes(stopAt)) child.kill('SIGINT');
+      // Once, for a second one ends it at once.
+      if (stopAt === undefined || isStopping || !output.includes(stopAt)) return;
+      isStopping = true;
+      child.kill('SIGINT');
     });
   }
   const [code] = (await once(child, 'close')) as [number | null];

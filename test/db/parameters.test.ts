@@ -11,7 +11,7 @@ const ROOT = join(import.meta.dirname, '../..');
 const literal = [
   ...Array(4).fill('sql.raw(order)'),
   'sql.lit(MAX_PAGE_BYTES)',
-  'sql.lit(`{{seqs}}`)',
+  'sql.lit(`{{found}}`)',
   'sql.lit(`{from}`)',
   'sql.lit(`{to}`)',
   'sql.lit(`{maxBytes}`)',

@@ -30,7 +30,8 @@ export type Proxy = {
   onRequest: (text: string, callback: () => void) => void;
 };
 
-const MAX_ASKED = 4_096;
+/** More than the tail asks in the minutes of a test beside what it is known by, which it asks at its start. */
+const MAX_ASKED = 65_536;
 
 /** A TCP proxy in front of a database, for faults that a test can switch on and off. */
 export async function proxy(t: Test, databaseUrl: string): Promise<Proxy> {
