@@ -58,8 +58,7 @@ const elsewhere: Record<string, string> = {
     'test/client.test.ts, with the packages of tools/',
   'npm ci --prefix tools': '.ci/run; what it makes: test/client.test.ts',
   'npm run bench:read': 'test/bench/read-run.test.ts, in small',
-  'npm run bench:read -- --requests 200':
-    'the same',
+  'npm run bench:read -- --requests 200': 'the same',
   'npm run seed -- --events 1000000': 'test/bench/seed.test.ts, in small',
   'cp -a data "data-$(date +%F)"': 'a copy of a folder',
   'curl -s "http://127.0.0.1:3000/bans/mallory" -X PUT -H "Authorization: Bearer ..." \\':
