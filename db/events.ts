@@ -160,13 +160,13 @@ export async function pageRows(
 /** As `pageRows`, of the events that were found, in order, one more than `limit` where there are more; or of all in a range. */
 function rowsOf(db: Db, found: readonly number[] | SeqRange, order: Order, limit: number, maxBytes: number) {
   let page = db.selectFrom('audit_event').selectAll().orderBy('seq', order);
-  if (Array.isArray(found)) {
-    if (found.length === 0) return undefined;
-    page = page.where('seq', '=', sql<string>`any(${sql.lit(`{${found}}`)}::bigint[])`);
-  } else {
-    const { from, to } = found as SeqRange;
+  if ('from' in found) {
+    const { from, to } = found;
     page = page.where('seq', '>=', sql.lit(`${from}`)).where('seq', '<', sql.lit(`${to}`));
     page = page.limit(sql.lit(limit + 1));
+  } else {
+    if (found.length === 0) return undefined;
+    page = page.where('seq', '=', sql<string>`any(${sql.lit(`{${found}}`)}::bigint[])`);
   }
   const direction = sql.raw(order);
   const weighed = db

@@ -11,6 +11,16 @@ export type HeadersOptions = {
 /** How long a browser may remember what it was told before a request, in seconds. */
 const PREFLIGHT_S = 600;
 
+/** Headers that say something of one answer, and so are not on every one. */
+export const ownHeaders = [
+  'Content-Disposition',
+  'Link',
+  'RateLimit',
+  'RateLimit-Policy',
+  'Retry-After',
+  'WWW-Authenticate',
+] as const;
+
 /** Gives an answer what every answer has. Only needed where no hook runs. */
 export function protect(request: FastifyRequest, reply: FastifyReply): void {
   // On the raw response, so that answers have them that are written past Fastify.
@@ -31,14 +41,7 @@ export default fp(
         tell(null, origin !== undefined && allowedOrigins.includes(origin) ? origin : false),
       methods: ['GET', 'HEAD', 'POST', 'PUT', 'DELETE'],
       allowedHeaders: ['Authorization', 'Content-Type', 'Last-Event-ID'],
-      exposedHeaders: [
-        'Content-Disposition',
-        'Link',
-        'RateLimit',
-        'RateLimit-Policy',
-        'Retry-After',
-        'WWW-Authenticate',
-      ],
+      exposedHeaders: [...ownHeaders],
       // Tokens stand in a header that pages set themselves; there are no cookies to send along.
       credentials: false,
       maxAge: PREFLIGHT_S,

@@ -101,7 +101,8 @@ export default fp(
           description:
             'For any filter. Over time the interval is cut into equal parts, each told by its start in UTC and ' +
             'exclusive of its end; they follow no calendar and no zone. Without `from` it begins with the first ' +
-            'event that is kept, without `to` it ends now, or with the last event where the clock went back. Counting stops after some time, newest events first, ' +
+            'event that is kept, without `to` it ends now, or with the last event where the clock went back. ' +
+            'Counting stops after some time, newest events first, ' +
             'and `complete` is then false. Recorded as `AUDIT_READ`.',
           tags,
           security,
